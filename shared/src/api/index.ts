@@ -1,0 +1,24 @@
+import { agentRoutes } from './agents.ts';
+import { auditRoutes } from './audit.ts';
+import { eventRoutes } from './events.ts';
+import type { Route } from './route.ts';
+import { taskRoutes } from './tasks.ts';
+import { apiTokenRoutes, joinTokenRoutes } from './tokens.ts';
+import { workspaceRoutes } from './workspaces.ts';
+
+/** The whole contract by resource. Within a resource, fixed paths stand before `/:id` ones. */
+export const api = {
+  workspaces: workspaceRoutes,
+  join_tokens: joinTokenRoutes,
+  api_tokens: apiTokenRoutes,
+  agents: agentRoutes,
+  tasks: taskRoutes,
+  events: eventRoutes,
+  audit: auditRoutes,
+};
+
+/** Every endpoint as [operation id, route], for OpenAPI, permission tests and the coordinator's mount check. */
+export const listRoutes = (): [string, Route][] =>
+  Object.entries(api).flatMap(([resource, routes]) =>
+    Object.entries(routes).map(([name, definition]): [string, Route] => [`${resource}.${name}`, definition as Route]),
+  );
