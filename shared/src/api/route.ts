@@ -58,10 +58,14 @@ export const route = <
 type InferOr<S, Fallback> = S extends z.ZodType ? z.output<S> : Fallback;
 type InputOr<S, Fallback> = S extends z.ZodType ? z.input<S> : Fallback;
 
-/** What a handler receives after parsing. */
+type Given<K extends string, T> = [T] extends [undefined] ? unknown : { [key in K]: T };
+
+/** What a handler receives after parsing: only the parts the endpoint has. */
 export type RouteInput<R> =
   R extends Route<infer P, infer Q, infer B, Output>
-    ? { params: InferOr<P, undefined>; query: InferOr<Q, undefined>; body: B extends 'bytes' ? Uint8Array : InferOr<B, undefined> }
+    ? Given<'params', InferOr<P, undefined>> &
+        Given<'query', InferOr<Q, undefined>> &
+        Given<'body', B extends 'bytes' ? Uint8Array : InferOr<B, undefined>>
     : never;
 
 /** What a caller passes: only the parts the endpoint has; parts whose fields are all optional may be left out. */

@@ -1,0 +1,32 @@
+# make build          install what package-lock.json asks for (only when it changed) and bundle the programs
+# make start [ONCE=1] build, then run a whole local Flotilla in the foreground; Ctrl-C stops it. ONCE=1: prove it works, stop
+# make test  [V=1]    every check and test; the last line is the verdict. V=1 streams what the steps say
+# make format         rewrite files in the house format
+
+export TURBO_TELEMETRY_DISABLED = 1
+export DO_NOT_TRACK = 1
+MAKEFLAGS += --no-print-directory
+
+# `exec` keeps no shell between make and the program: a signal arrives once, and the exit code is the program's own.
+# For the same reason tools are called by path; npx would stand in between.
+
+.PHONY: build start test format deps clean
+.DEFAULT_GOAL := build
+
+deps:
+	@node deploy/checks/installed.mjs || exec npm ci --include=dev --include=optional
+
+build: deps
+	@exec node_modules/.bin/turbo run build --output-logs=errors-only
+
+start: build
+	@exec node --import tsx deploy/local/start.ts $(if $(filter 1,$(ONCE)),--once)
+
+test:
+	@exec node deploy/checks/gate.mjs
+
+format: deps
+	@exec node_modules/.bin/oxfmt
+
+clean:
+	@rm -rf .turbo */.turbo */dist */.types

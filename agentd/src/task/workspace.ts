@@ -1,0 +1,47 @@
+import { readdir, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Deps } from '../deps.ts';
+import { makeDir } from '../local/files.ts';
+import type { Attempt } from './attempt.ts';
+
+/** Creates the directories an attempt works in. */
+export const makeWorkdir = async ({ files }: Attempt): Promise<void> => {
+  await makeDir(files.workdir);
+  await makeDir(files.tmp);
+};
+
+/** The environment of an attempt: an allowlist, its own coordinates, and no credential but the path of its own token. */
+export const taskEnv = ({ config }: Deps, { files, record, mark }: Attempt): Record<string, string> => ({
+  ...config.task_env,
+  ...record.plan.env,
+  TMPDIR: files.tmp,
+  FLOTILLA_URL: config.url,
+  FLOTILLA_TASK_ID: String(record.task.id),
+  FLOTILLA_TASK_REF: record.task.ref,
+  FLOTILLA_EPOCH: String(record.task.epoch),
+  FLOTILLA_ATTEMPT: mark,
+  FLOTILLA_TOKEN_FILE: files.token,
+  FLOTILLA_WORKDIR: files.workdir,
+});
+
+/** Starts the retention of a workdir: its modification time says when its attempt ended. */
+export const releaseWorkdir = async ({ files }: Attempt): Promise<void> => {
+  const now = new Date();
+  await utimes(files.workdir, now, now).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error; // never started, or removed by its own task
+  });
+};
+
+/** Removes workdirs whose attempt ended longer ago than the retention. */
+export const sweepWorkdirs = async ({ paths, attempts, config, clock, log }: Deps): Promise<void> => {
+  const held = new Set(await readdir(paths.attempts));
+  for (const key of await readdir(paths.work)) {
+    if (held.has(key) || attempts.has(key)) continue;
+    const path = join(paths.work, key);
+    const { mtimeMs } = await stat(path);
+    if (clock.wall_ms() - mtimeMs < config.workdir_retention_ms) continue;
+    await rm(path, { recursive: true, force: true });
+    log.debug({ workdir: key }, 'removed a workdir past its retention');
+  }
+};

@@ -1,0 +1,31 @@
+import type { StatusReport } from '@flotilla/shared';
+import type { Command } from 'commander';
+
+import type { Cli } from '../../cli.ts';
+import { openSession } from '../../session.ts';
+import { examples } from '../options.ts';
+
+const counts = (record: Record<string, number>): string => {
+  const parts = Object.entries(record).filter(([, count]) => count > 0);
+  return parts.length === 0 ? 'none' : parts.map(([name, count]) => `${count} ${name}`).join(', ');
+};
+
+const describe = (report: StatusReport, url: string): string =>
+  [
+    ['Coordinator', `${url} (version ${report.version}, workspace ${report.workspace})`],
+    ['Agents', counts(report.agents)],
+    ['Slots', `${report.slots.used} of ${report.slots.total} in use`],
+    ['Tasks', counts(report.tasks)],
+    ['Waiting', counts(report.waiting)],
+  ]
+    .map(([head, text]) => `${`${head}:`.padEnd(13)}${text}`)
+    .join('\n');
+
+export const addStatus = (program: Command, cli: Cli): void => {
+  const command = program.command('status').description('Count agents, slots, tasks and the reasons for waiting');
+  examples(command, 'status', 'status --json').action(async (_options: object, self: Command) => {
+    const session = await openSession(cli, self);
+    const report = await session.client.workspaces.status();
+    await session.out.value(report, () => describe(report, session.connection.url));
+  });
+};

@@ -1,0 +1,118 @@
+import { AppError, agentStatus, type AttemptVerdict, type Beat, type BeatAnswer } from '@flotilla/shared';
+import type { api, RouteInput } from '@flotilla/shared';
+
+import { createBatcher } from '../db/batcher.ts';
+import type { Deps } from '../deps.ts';
+import type { Principal } from '../principal.ts';
+import { applyHostFacts } from './host-facts.ts';
+import { timingsFor } from './timings.ts';
+
+const MAX_BATCH = 512;
+
+type Item = { agent_id: number; beat: Beat };
+type AgentRow = {
+  id: number;
+  name: string;
+  eligibility: 'eligible' | 'ineligible';
+  eligibility_generation: number;
+  drain_deadline: string | null;
+  drain_remaining_ms: number | null;
+  drain_on_deadline: 'wait' | 'requeue' | 'kill' | null;
+  drain_requested_at: string | null;
+  restart_generation: number;
+  token_generation: number;
+  disabled_at: string | null;
+  deleted_at: string | null;
+  slots_reported: number | null;
+  version: string | null;
+  platform: string | null;
+  executors: string[];
+};
+type Renewed = { task_id: number; epoch: number; lease_ms: number; cancel: boolean };
+type Stored = { agent: AgentRow | undefined; renewed: Renewed[] };
+
+/** Stores beats of many agents in one transaction: two statements whatever their number. Never writes agents or tasks. */
+const storeBeats = (deps: Deps, items: Item[]): Promise<Stored[]> =>
+  deps.db.transaction(async ({ sql }) => {
+    // The newest beat of an agent wins; an upsert must not name a row twice.
+    const newest = [...new Map(items.map((item) => [item.agent_id, item])).values()];
+    const held = items.flatMap(({ agent_id, beat }) => beat.attempts.map((attempt) => ({ ...attempt, agent_id })));
+    const [agents, , renewed] = await Promise.all([
+      sql<AgentRow[]>`
+        select id, name, eligibility, eligibility_generation, drain_deadline, drain_on_deadline, drain_requested_at, restart_generation,
+          token_generation, disabled_at, deleted_at, slots_reported, version, platform, executors,
+          greatest(0, extract(epoch from drain_deadline - flotilla_now()) * 1000)::bigint as drain_remaining_ms
+        from agents where id = any(${newest.map((item) => item.agent_id)}::bigint[])`,
+      sql`
+        insert into agent_beats (agent_id, workspace_id, last_heartbeat_at, instance_id, boot_id, machine_id, seq, state, isolation,
+          eligibility_generation, observed)
+        select b.agent_id, a.workspace_id, (select flotilla_now()), b.instance_id, b.boot_id, b.machine_id, b.seq, b.state, b.isolation,
+          b.generation, b.observed::jsonb
+        from unnest(${newest.map((i) => i.agent_id)}::bigint[], ${newest.map((i) => i.beat.instance_id)}::text[],
+          ${newest.map((i) => i.beat.boot_id ?? null)}::text[], ${newest.map((i) => i.beat.machine_id ?? null)}::text[],
+          ${newest.map((i) => i.beat.seq)}::bigint[], ${newest.map((i) => i.beat.state)}::text[], ${newest.map((i) => i.beat.isolation ?? null)}::text[],
+          ${newest.map((i) => i.beat.eligibility_generation)}::int[],
+          ${newest.map((i) => JSON.stringify({ outbox: i.beat.outbox, resources: i.beat.resources }))}::text[])
+          as b (agent_id, instance_id, boot_id, machine_id, seq, state, isolation, generation, observed)
+        join agents a on a.id = b.agent_id and a.deleted_at is null
+        on conflict (agent_id) do update set last_heartbeat_at = excluded.last_heartbeat_at, instance_id = excluded.instance_id,
+          boot_id = excluded.boot_id, machine_id = excluded.machine_id, seq = excluded.seq, state = excluded.state, isolation = excluded.isolation,
+          eligibility_generation = excluded.eligibility_generation, observed = excluded.observed`,
+      held.length === 0 ? [] : renewLeases(deps, sql, held),
+    ]);
+    deps.metrics.beats.inc(items.length);
+    const byId = new Map(agents.map((agent) => [agent.id, agent]));
+    return items.map(({ agent_id }) => ({ agent: byId.get(agent_id), renewed: renewed.filter((row) => row.agent_id === agent_id) }));
+  });
+
+/**
+ * Renews what is still held. Locks the lease row and checks the epoch, as expiry does: whoever comes first wins. Never
+ * beyond renewable_until, so that a hung agentd cannot extend a task. Served by leases_pkey.
+ */
+const renewLeases = (deps: Deps, sql: Deps['db']['sql'], held: { task_id: number; epoch: number; phase: string; agent_id: number }[]) =>
+  sql<(Renewed & { agent_id: number })[]>`
+    update leases l set phase = h.phase, held_until = null,
+      expires_at = greatest(l.expires_at, least(flotilla_now() + ${deps.config.FLOTILLA_LEASE_MS} * interval '1 ms', l.renewable_until))
+    from unnest(${held.map((h) => h.task_id)}::bigint[], ${held.map((h) => h.epoch)}::bigint[], ${held.map((h) => h.agent_id)}::bigint[],
+      ${held.map((h) => h.phase)}::text[]) as h (task_id, epoch, agent_id, phase), tasks t
+    where l.task_id = h.task_id and l.epoch = h.epoch and l.agent_id = h.agent_id and t.id = l.task_id
+    returning l.task_id, l.epoch, l.agent_id, t.cancel_requested_at is not null as cancel,
+      greatest(0, extract(epoch from l.expires_at - flotilla_now()) * 1000)::bigint as lease_ms`;
+
+let batcher: ((item: Item) => Promise<Stored>) | null = null;
+
+/** Takes observed state up, answers desired state down, after the batch that holds it committed. */
+export const heartbeat = async (deps: Deps, principal: Principal, { body: beat }: Pick<RouteInput<typeof api.agents.heartbeat>, 'body'>): Promise<BeatAnswer> => {
+  batcher ??= createBatcher((items: Item[]) => storeBeats(deps, items), MAX_BATCH);
+  const { agent, renewed } = await batcher({ agent_id: principal.id, beat });
+  if (agent === undefined || agent.deleted_at !== null) throw new AppError('agent_gone');
+  await applyHostFacts(deps, agent, beat);
+  const drain = agent.drain_requested_at === null || agent.eligibility === 'eligible' ? null : drainOf(agent);
+  const silent_ms = 0;
+  return {
+    agent: { id: agent.id, name: agent.name, status: agentStatus({ ...agent, silent_ms }, deps.config.FLOTILLA_LOST_MS) },
+    eligibility: agent.disabled_at === null ? agent.eligibility : 'ineligible',
+    eligibility_generation: agent.eligibility_generation,
+    drain,
+    restart_generation: agent.restart_generation,
+    token_generation: agent.token_generation,
+    version: null,
+    commands: [],
+    attempts: beat.attempts.map((attempt) => verdictOn(attempt, renewed)),
+    timings: await timingsFor(deps),
+    desired_state: { action: drain === null ? 'run' : 'drain' },
+  };
+};
+
+const drainOf = (agent: AgentRow): BeatAnswer['drain'] => ({
+  generation: agent.eligibility_generation,
+  remaining_ms: agent.drain_remaining_ms,
+  deadline: agent.drain_deadline,
+  on_deadline: agent.drain_on_deadline ?? 'wait',
+});
+
+const verdictOn = ({ task_id, epoch }: { task_id: number; epoch: number }, renewed: Renewed[]): AttemptVerdict => {
+  const row = renewed.find((candidate) => candidate.task_id === task_id && candidate.epoch === epoch);
+  if (row === undefined) return { task_id, epoch, verdict: 'lost', lease_ms: null };
+  return { task_id, epoch, verdict: row.cancel ? 'cancel' : 'renewed', lease_ms: row.lease_ms };
+};

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+
+import type { Deps } from '../deps.ts';
+import type { Pool } from './client.ts';
+
+const CHANNEL = 'flotilla';
+/** One NOTIFY per commit would serialise commits; hints of 5 ms travel together. */
+const COLLECT_MS = 5;
+
+const Hints = z.object({
+  from: z.string(),
+  classes: z.array(z.tuple([z.number(), z.number()])).default([]),
+  agents: z.array(z.number()).default([]),
+  events: z.boolean().default(false),
+});
+
+/**
+ * Carries hints between coordinators: "class c has n more tasks", "end the parked claim of agent a", "there are new
+ * events". Losing one costs at most one rescan interval. Runs until the signal aborts.
+ */
+export const runNotifications = async (deps: Deps, pool: Pool, instance: string, signal: AbortSignal): Promise<void> => {
+  let classes = new Map<number, number>();
+  let agents = new Set<number>();
+  let events = false;
+  let timer: NodeJS.Timeout | null = null;
+
+  const send = () => {
+    timer = null;
+    const payload = JSON.stringify({ from: instance, classes: [...classes], agents: [...agents], events });
+    classes = new Map();
+    agents = new Set();
+    events = false;
+    pool`select pg_notify(${CHANNEL}, ${payload})`.catch((error: unknown) => deps.log.debug({ error }, 'hint not sent'));
+  };
+  const soon = () => (timer ??= setTimeout(send, COLLECT_MS));
+
+  const receive = (raw: string) => {
+    const hints = Hints.safeParse(JSON.parse(raw));
+    if (!hints.success || hints.data.from === instance) return;
+    for (const [id, count] of hints.data.classes) deps.hub.remote('work', id, count);
+    for (const id of hints.data.agents) deps.hub.remote('interrupt', id);
+    if (hints.data.events) deps.hub.remote('events');
+  };
+
+  deps.hub.onLocal('work', (id, count) => {
+    // A NOTIFY payload holds 8000 bytes; beyond some hundred classes the rescan is soon enough.
+    if (classes.size < 300) classes.set(id, (classes.get(id) ?? 0) + count);
+    soon();
+  });
+  deps.hub.onLocal('interrupt', (id) => {
+    if (agents.size < 300) agents.add(id);
+    soon();
+  });
+  deps.hub.onLocal('events', () => {
+    events = true;
+    soon();
+  });
+
+  const listener = await pool.listen(CHANNEL, receive);
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  if (timer !== null) clearTimeout(timer);
+  await listener.unlisten().catch((error: unknown) => deps.log.debug({ error }, 'unlisten failed'));
+};

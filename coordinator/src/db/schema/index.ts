@@ -1,0 +1,4 @@
+export * from './agents.ts';
+export * from './records.ts';
+export * from './tasks.ts';
+export * from './tenancy.ts';

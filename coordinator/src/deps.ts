@@ -1,0 +1,22 @@
+import type { Logger } from 'pino';
+
+import type { Config } from './config.ts';
+import type { Database } from './db/database.ts';
+import type { Hub } from './hub.ts';
+import type { Metrics } from './metrics.ts';
+import type { ClaimDesk } from './tasks/claim/desk.ts';
+import type { QueueClasses } from './tasks/queue-classes.ts';
+
+/** What every verb gets first. Inside a transaction `db` is that transaction. */
+export type Deps = {
+  config: Config;
+  db: Database;
+  log: Logger;
+  metrics: Metrics;
+  hub: Hub;
+  classes: QueueClasses;
+  desk: ClaimDesk;
+  /** HMAC key of attempt tokens, shared by all coordinators through the database. */
+  attempt_key: Uint8Array;
+  random: () => number;
+};

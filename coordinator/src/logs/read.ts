@@ -1,0 +1,83 @@
+import { AppError, type LogStream, sleep } from '@flotilla/shared';
+import type { api, RouteInput } from '@flotilla/shared';
+
+import type { Deps } from '../deps.ts';
+import type { Principal } from '../principal.ts';
+import { getTask } from '../tasks/queries.ts';
+
+/** Chunks per query, and how long a follower sleeps when no hint comes (another coordinator may take the uploads). */
+const CHUNKS = 64;
+const FOLLOW_MS = 1_000;
+
+type Selected = { attempt_id: number; stream: LogStream | null; from: number };
+type Chunk = { id: number; stream: LogStream; start: number; data: Uint8Array };
+
+/** Finds the attempt whose log is asked for: the named one, or the newest. Null: the task was never claimed. */
+export const selectLog = async (deps: Deps, principal: Principal, { params, query }: RouteInput<typeof api.tasks.readLog>): Promise<Selected | null> => {
+  await getTask(deps, principal, params.id);
+  if (query.from > 0 && query.stream === undefined) {
+    throw new AppError('invalid_input', { sentence: 'from: needs a stream', hint: 'add stream=stdout or stream=stderr' });
+  }
+  const [attempt] = await deps.db.sql<{ id: number }[]>`
+    select id from attempts where task_id = ${params.id} and workspace_id = ${principal.workspace_id}
+      ${query.attempt === undefined ? deps.db.sql`` : deps.db.sql`and number = ${query.attempt}`}
+    order by id desc limit 1`;
+  if (attempt === undefined && query.attempt !== undefined) throw new AppError('not_found', { sentence: `Task ${params.id} has no attempt ${query.attempt}.` });
+  return attempt === undefined ? null : { attempt_id: attempt.id, stream: query.stream ?? null, from: query.from };
+};
+
+/**
+ * Yields the bytes of a log: one stream from an offset, or both in order of arrival. With `follow` it goes on until the
+ * attempt ended and everything it declared has arrived, or the signal aborts.
+ */
+export async function* readLog(deps: Deps, selected: Selected, follow: boolean, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  let last_id = 0;
+  for (;;) {
+    // Asked before reading: what arrives between the two is found by the last round.
+    const over = !follow || (await logIsOver(deps, selected.attempt_id));
+    for (let full = true; full && !signal.aborted; ) {
+      const chunks = await nextChunks(deps, selected, last_id);
+      for (const chunk of chunks) {
+        last_id = chunk.id;
+        const skip = Math.max(0, selected.from - chunk.start);
+        if (skip < chunk.data.length) yield chunk.data.subarray(skip);
+      }
+      full = chunks.length === CHUNKS;
+    }
+    if (over || signal.aborted) break;
+    await nextAppend(deps, selected.attempt_id, signal);
+  }
+  if (await isTruncated(deps, selected)) yield new TextEncoder().encode('\n[flotilla: the log is longer than the storage limit; the rest was not kept]\n');
+}
+
+const nextChunks = ({ db: { sql } }: Deps, { attempt_id, stream, from }: Selected, last_id: number): Promise<Chunk[]> => sql<Chunk[]>`
+  select id, stream, start, data from attempt_logs
+  where attempt_id = ${attempt_id} and id > ${last_id}
+    ${stream === null ? sql`` : sql`and stream = ${stream} and start + octet_length(data) > ${from}`}
+  order by id limit ${CHUNKS}`;
+
+const logIsOver = async ({ db: { sql } }: Deps, attempt_id: number): Promise<boolean> => {
+  const [row] = await sql<{ over: boolean }[]>`
+    select a.ended_at is not null and not exists (
+      select 1 from attempt_streams s where s.attempt_id = a.id and s.size < s.final_size) as over
+    from attempts a where a.id = ${attempt_id}`;
+  return row?.over ?? true;
+};
+
+const isTruncated = async ({ db: { sql } }: Deps, { attempt_id, stream }: Selected): Promise<boolean> => {
+  const rows = await sql`
+    select 1 from attempt_streams where attempt_id = ${attempt_id} and truncated ${stream === null ? sql`` : sql`and stream = ${stream}`}`;
+  return rows.length > 0;
+};
+
+const nextAppend = async (deps: Deps, attempt_id: number, signal: AbortSignal): Promise<void> => {
+  const woken = new AbortController();
+  const stop = () => woken.abort();
+  const off = deps.hub.on('log', (id) => {
+    if (id === attempt_id) stop();
+  });
+  signal.addEventListener('abort', stop, { once: true });
+  await sleep(FOLLOW_MS, woken.signal);
+  signal.removeEventListener('abort', stop);
+  off();
+};

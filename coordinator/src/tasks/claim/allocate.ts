@@ -1,0 +1,46 @@
+/** A locked queue head: the columns that decide its turn, and what its prompt is made of. */
+export type Candidate = {
+  id: number;
+  queue_class_id: number;
+  priority_rank: number;
+  due_date: string | null;
+  created_at: string;
+  title: string;
+  description: string;
+};
+
+/** Claim order: priority, then due date (none last), then age. */
+export const claimOrder = (a: Candidate, b: Candidate): number =>
+  a.priority_rank - b.priority_rank ||
+  (a.due_date ?? '~').localeCompare(b.due_date ?? '~') || // ISO strings sort as times; "~" sorts after every digit
+  a.created_at.localeCompare(b.created_at) ||
+  a.id - b.id;
+
+/**
+ * Hands locked tasks out in claim order, one at a time in turn to each requester that matches, so that one agent with
+ * many free slots does not empty the queue before the others had theirs.
+ */
+export const allocate = (
+  candidates: Candidate[],
+  requests: { wanted: number; classes: number[] }[],
+): { request: number; task: Candidate }[] => {
+  const open = requests.map((request, index) => ({ index, left: request.wanted, classes: new Set(request.classes) }));
+  const pool = [...candidates].sort(claimOrder);
+  const chosen: { request: number; task: Candidate }[] = [];
+  for (let served = true; served && pool.length > 0; ) {
+    served = false;
+    for (const requester of open) {
+      if (requester.left === 0) continue;
+      const at = pool.findIndex((task) => requester.classes.has(task.queue_class_id));
+      const [task] = at === -1 ? [] : pool.splice(at, 1);
+      if (task === undefined) {
+        requester.left = 0;
+        continue;
+      }
+      chosen.push({ request: requester.index, task });
+      requester.left -= 1;
+      served = true;
+    }
+  }
+  return chosen;
+};

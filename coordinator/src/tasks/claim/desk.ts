@@ -1,0 +1,104 @@
+import { sleep } from '@flotilla/shared';
+
+import { createBatcher } from '../../db/batcher.ts';
+import type { Deps } from '../../deps.ts';
+import { classMatches, type Matchable } from '../queue-classes.ts';
+import { claimBatch, type ClaimRequest, type ClaimResult } from './batch.ts';
+
+/** Claims per transaction: beyond some hundred the transaction's own length eats the gain. */
+const MAX_BATCH = 256;
+
+/** Why a waiter looks again: a class with work, and who already looked in vain for it. */
+type Hint = { queue_class_id: number; tried: Set<number> };
+
+/** One agent's parked claim. `look` interrupts its sleep; a hint that comes while it scans is kept for the next look. */
+type Waiter = { agent: Matchable; look: () => void; hint: Hint | null; ended: boolean };
+
+/**
+ * Where claims wait. One parked claim per agent: a newer one ends the older. A waiter registers before its first scan,
+ * so that a task created in between is not missed, and scans again every few seconds whatever hints say.
+ */
+export type ClaimDesk = {
+  /** Resolves with what the agent got, empty when the wait is over or was ended. */
+  claim(deps: Deps, agent: Matchable, request: ClaimRequest, wait_ms: number, signal: AbortSignal): Promise<ClaimResult>;
+  /** Ends the parked claim of an agent: it drains, or should beat at once. */
+  end(agent_id: number): void;
+  /** Wakes as many matching waiters as there are tasks, longest-waiting first. */
+  wake(deps: Deps, queue_class_id: number, count: number): void;
+  parked(): number;
+};
+
+export const createClaimDesk = (): ClaimDesk => {
+  const waiters = new Map<number, Waiter>();
+  let batcher: ((request: ClaimRequest) => Promise<ClaimResult>) | null = null;
+
+  const claim: ClaimDesk['claim'] = async (deps, agent, request, wait_ms, signal) => {
+    batcher ??= createBatcher((requests: ClaimRequest[]) => claimBatch(deps, requests), MAX_BATCH);
+    end(request.agent_id);
+    const waiter: Waiter = { agent, look: () => {}, hint: null, ended: false };
+    waiters.delete(agent.id);
+    waiters.set(agent.id, waiter);
+    const deadline = performance.now() + wait_ms;
+    try {
+      for (;;) {
+        // A closed socket must not claim: its answer would reach nobody until the lease runs out.
+        if (signal.aborted || waiter.ended) return { task_ids: [], refused: null };
+        const hint = waiter.hint;
+        waiter.hint = null;
+        const result = await batcher(request);
+        if (result.task_ids.length > 0 || result.refused !== null) return result;
+        if (hint !== null) pass(deps, hint, agent.id);
+        const left = deadline - performance.now();
+        if (left <= 0) return result;
+        const rescan_ms = deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
+        await nextLook(waiter, Math.min(left, rescan_ms), signal);
+      }
+    } finally {
+      if (waiters.get(request.agent_id) === waiter) waiters.delete(request.agent_id);
+    }
+  };
+
+  const end = (agent_id: number) => {
+    const waiter = waiters.get(agent_id);
+    if (waiter === undefined) return;
+    waiter.ended = true;
+    waiter.look();
+  };
+
+  const wake = (deps: Deps, hint: Hint, count: number) => {
+    const queue_class = deps.classes.get(hint.queue_class_id);
+    let left = count;
+    for (const waiter of waiters.values()) {
+      if (left === 0) return;
+      // An unknown class was just made elsewhere: whoever it is for will see it when it looks.
+      if (queue_class !== null && !classMatches(queue_class, waiter.agent)) continue;
+      if (waiter.hint !== null || hint.tried.has(waiter.agent.id)) continue;
+      waiter.hint = { queue_class_id: hint.queue_class_id, tried: new Set(hint.tried) };
+      waiter.look();
+      left -= 1;
+    }
+  };
+
+  // It was woken and got nothing (its slots are full, or another was faster): the next one may have more luck.
+  const pass = (deps: Deps, hint: Hint, agent_id: number) => {
+    hint.tried.add(agent_id);
+    wake(deps, hint, 1);
+  };
+
+  return {
+    claim,
+    end,
+    wake: (deps, queue_class_id, count) => wake(deps, { queue_class_id, tried: new Set() }, count),
+    parked: () => waiters.size,
+  };
+};
+
+const nextLook = async (waiter: Waiter, ms: number, signal: AbortSignal): Promise<void> => {
+  if (waiter.hint !== null || waiter.ended) return;
+  const woken = new AbortController();
+  const stop = () => woken.abort();
+  waiter.look = stop;
+  signal.addEventListener('abort', stop, { once: true });
+  await sleep(ms, woken.signal);
+  signal.removeEventListener('abort', stop);
+};

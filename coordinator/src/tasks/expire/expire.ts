@@ -1,0 +1,56 @@
+import type { OnHostLoss } from '@flotilla/shared';
+
+import type { Deps } from '../../deps.ts';
+import { announce } from '../announce.ts';
+import { endAttempt, returnTask, type TaskRow } from '../lifecycle.ts';
+
+/** Rows per pass: short transactions, so that a mass expiry never blocks claims. */
+const BATCH = 100;
+
+type Expired = { task_id: number; attempt_id: number; epoch: number; held_until: string | null; on_host_loss: OnHostLoss };
+
+/**
+ * Takes back what ran out: leases past their end plus grace. Locks lease rows (skipping those a renewal or a report
+ * holds), so that a renewal that came first wins. Answers how many it handled; call again while it is a full batch.
+ *
+ * Scans `leases` (no index on expires_at: renewals must stay HOT, and the table holds only what runs).
+ */
+export const expireLeases = (deps: Deps): Promise<number> =>
+  deps.db.transaction(async (db) => {
+    const expired = await db.sql<Expired[]>`
+      select l.task_id, l.attempt_id, l.epoch, l.held_until, t.on_host_loss
+      from leases l join tasks t on t.id = l.task_id
+      where l.expires_at + ${deps.config.FLOTILLA_REQUEUE_GRACE_MS} * interval '1 ms' < flotilla_now()
+        and (l.held_until is null or l.held_until < flotilla_now())
+      order by l.expires_at limit ${BATCH} for update of l skip locked`;
+    for (const lease of expired) await expireOne({ ...deps, db }, lease);
+    return expired.length;
+  });
+
+const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
+  const { db, config } = deps;
+  const [task] = await db.sql<TaskRow[]>`
+    select id, workspace_id, status, assigned_to, assigned_agent_id, claimed_by_agent_id, queue_class_id, epoch, review, attempts,
+      dispatch_attempts, stale_requeues, cancel_requested_at, deleted_at, version
+    from tasks where id = ${lease.task_id} for update`;
+  if (task === undefined) return;
+  const cancelling = task.cancel_requested_at !== null;
+  if (lease.on_host_loss === 'hold' && lease.held_until === null && !cancelling) {
+    await db.sql`update leases set held_until = flotilla_now() + ${config.FLOTILLA_HOLD_MS} * interval '1 ms' where task_id = ${lease.task_id}`;
+    deps.metrics.expiries.inc({ outcome: 'held' });
+    return;
+  }
+  const failure = { kind: 'host_lost', message: 'The agent fell silent and its lease ran out.' };
+  await endAttempt(db, { id: lease.attempt_id, task_id: lease.task_id, epoch: lease.epoch }, { state: 'lost', failure });
+  const status = await returnTask(db, task, {
+    counter: 'stale_requeues',
+    failure,
+    defer_ms: 0,
+    final: lease.on_host_loss === 'hold',
+    event: 'task.stale_requeued',
+  });
+  deps.metrics.expiries.inc({ outcome: status });
+  const { attempt_id } = lease;
+  db.afterCommit(() => deps.hub.raise('log', attempt_id));
+  announce(deps, status === 'inbox' || status === 'assigned' ? task : null);
+};

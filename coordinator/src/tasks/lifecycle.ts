@@ -1,0 +1,94 @@
+import { type AttemptState, statesFor, taskLimits, taskMachine, type TaskStatus, type TaskVerb } from '@flotilla/shared';
+
+import type { Database } from '../db/database.ts';
+import { recordEvents } from '../events/record.ts';
+
+/** The columns of a task that its transitions decide on. */
+export type TaskRow = {
+  id: number;
+  workspace_id: number;
+  status: TaskStatus;
+  assigned_to: string | null;
+  assigned_agent_id: number | null;
+  claimed_by_agent_id: number | null;
+  queue_class_id: number | null;
+  epoch: number | null;
+  review: string;
+  attempts: number;
+  dispatch_attempts: number;
+  stale_requeues: number;
+  cancel_requested_at: string | null;
+  deleted_at: string | null;
+  version: number;
+};
+
+/** Statuses a verb may start from, for the `where` of its conditional update. */
+export const fromStates = (verb: TaskVerb): string[] => [...statesFor(taskMachine, verb)];
+
+/** Ends a live attempt and gives up its lease. False when it was not live any more. Locks lease, then attempt. */
+export const endAttempt = async (
+  db: Database,
+  attempt: { id: number; task_id: number; epoch: number },
+  end: {
+    state: AttemptState;
+    failure?: { kind: string; message: string } | null;
+    exit_code?: number | null;
+    session_id?: string | null;
+    report_digest?: Uint8Array | null;
+  },
+): Promise<boolean> => {
+  await db.sql`delete from leases where task_id = ${attempt.task_id} and epoch = ${attempt.epoch}`;
+  const rows = await db.sql`
+    update attempts set state = ${end.state}, ended_at = flotilla_now(), exit_code = ${end.exit_code ?? null},
+      failure = ${end.failure == null ? null : JSON.stringify(end.failure)}::text::jsonb,
+      session_id = coalesce(${end.session_id ?? null}, session_id), report_digest = ${end.report_digest ?? null}
+    where id = ${attempt.id} and ended_at is null returning id`;
+  return rows.length === 1;
+};
+
+export type Requeue = {
+  /** Which limit this return counts against; null counts nothing. */
+  counter: 'dispatch_attempts' | 'stale_requeues' | null;
+  failure: { kind: string; message: string } | null;
+  /** Milliseconds until it may be claimed again. */
+  defer_ms: number;
+  /** Failing now, whatever the counters say. */
+  final?: boolean;
+  event: `task.${string}`;
+};
+
+/**
+ * Puts a claimed task back into the queue, or ends it when a limit is reached or a cancel was asked for. Clears the
+ * claim; the assignment stays. The caller holds the task's claim (its epoch) in this transaction.
+ */
+export const returnTask = async (db: Database, task: TaskRow, requeue: Requeue): Promise<TaskStatus> => {
+  const counted = requeue.counter === null ? 0 : task[requeue.counter] + 1;
+  const exhausted =
+    requeue.final === true ||
+    (requeue.counter !== null && counted > taskLimits[requeue.counter]) ||
+    (requeue.counter !== null && task.attempts >= taskLimits.attempts);
+  const queued: TaskStatus = task.assigned_to === null ? 'inbox' : 'assigned';
+  const status: TaskStatus = task.cancel_requested_at !== null ? 'cancelled' : exhausted ? 'failed' : queued;
+  const ended = status !== queued;
+  const [row] = await db.sql<{ version: number }[]>`
+    update tasks set status = ${status}, claimed_by_agent_id = null, version = version + 1, updated_at = flotilla_now(),
+      dispatch_attempts = dispatch_attempts + ${requeue.counter === 'dispatch_attempts' ? 1 : 0},
+      stale_requeues = stale_requeues + ${requeue.counter === 'stale_requeues' ? 1 : 0},
+      failure = coalesce(${requeue.failure === null ? null : JSON.stringify(requeue.failure)}::text::jsonb, failure),
+      deferred_until = case when ${ended || requeue.defer_ms === 0} then null else flotilla_now() + ${requeue.defer_ms} * interval '1 ms' end,
+      completed_at = case when ${ended} then flotilla_now() end
+    where id = ${task.id} and status = any(${fromStates('unclaim')}::text[]) and epoch = ${task.epoch}
+    returning version`;
+  if (row === undefined) throw new Error(`task ${task.id} left its claim within the transaction that holds it`);
+  await recordEvents(db, [
+    {
+      type: ended ? `task.${status}` : requeue.event,
+      entity_id: task.id,
+      workspace_id: task.workspace_id,
+      version: row.version,
+      agent_id: task.claimed_by_agent_id,
+      summary: { status, ...(requeue.failure === null ? {} : { kind: requeue.failure.kind }) },
+    },
+  ]);
+  return status;
+};

@@ -1,0 +1,101 @@
+import { AppError, type Attempt, taskMachine, type Task } from '@flotilla/shared';
+import type { api, RouteInput } from '@flotilla/shared';
+
+import { decodeCursor, pageOf } from '../db/page.ts';
+import type { Sql } from '../db/client.ts';
+import type { Deps } from '../deps.ts';
+import type { Principal } from '../principal.ts';
+import { explainWaiting } from './waiting-for.ts';
+
+type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & { workspace_id: number; queue_class_id: number | null };
+
+/** The columns of the API's task. Tokens and cost are sums over its attempts; a null cost is "unpriced". */
+const columns = (sql: Sql) => sql`
+  t.id, t.workspace_id, t.queue_class_id, t.title, t.description, t.status, t.priority, t.due_date, t.tags, t.required_tags,
+  coalesce(assigned.name, t.assigned_to) as assigned_to, t.assigned_agent_id, t.claimed_by_agent_id, claimer.name as claimed_by,
+  t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.deferred_until, t.on_host_loss, t.review,
+  t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.resolution, t.result, t.failure,
+  spent.cost_usd_micros, spent.input_tokens, spent.output_tokens, t.cancel_requested_at, t.created_by, t.created_at, t.updated_at,
+  t.started_at, t.completed_at, t.version`;
+
+const joins = (sql: Sql) => sql`
+  left join agents assigned on assigned.id = t.assigned_agent_id
+  left join agents claimer on claimer.id = t.claimed_by_agent_id
+  left join leases l on l.task_id = t.id
+  cross join lateral (
+    select sum(cost_usd_micros)::bigint as cost_usd_micros, coalesce(sum(input_tokens), 0)::bigint as input_tokens,
+      coalesce(sum(output_tokens), 0)::bigint as output_tokens
+    from attempts where task_id = t.id
+  ) spent`;
+
+/** People see their workspace; an agent its own tasks; an attempt its task. Anything else does not exist for them. */
+const visible = (sql: Sql, principal: Principal) => {
+  const base = sql`t.workspace_id = ${principal.workspace_id} and t.deleted_at is null`;
+  if (principal.kind === 'attempt') return sql`${base} and t.id = ${principal.task_id ?? 0}`;
+  if (principal.kind === 'agent') {
+    return sql`${base} and (t.assigned_agent_id = ${principal.id} or exists (select 1 from attempts a where a.task_id = t.id and a.agent_id = ${principal.id}))`;
+  }
+  return base;
+};
+
+const present = async (deps: Deps, rows: Row[]): Promise<Task[]> => {
+  const waiting = await explainWaiting(deps, rows);
+  return rows.map(({ workspace_id: _workspace, queue_class_id: _class, ...row }) => ({
+    ...row,
+    ref: `TASK-${row.id}`,
+    status_sentence: sentence(row),
+    waiting_for: waiting.get(row.id) ?? null,
+  }));
+};
+
+const sentence = (row: Pick<Task, 'status' | 'cancel_requested_at' | 'claimed_by'>): string => {
+  if (row.status !== 'in_progress') return taskMachine.states[row.status].sentence;
+  if (row.cancel_requested_at !== null) return `Cancelling: ${row.claimed_by} was asked to stop it.`;
+  return `${row.claimed_by} works on it.`;
+};
+
+/** One task the principal may see, or 404. */
+export const getTask = async (deps: Deps, principal: Principal, id: number): Promise<Task> => {
+  const { sql } = deps.db;
+  const rows = await sql<Row[]>`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = ${id} and ${visible(sql, principal)}`;
+  const [task] = await present(deps, rows);
+  if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
+  return task;
+};
+
+type List = RouteInput<typeof api.tasks.list>['query'];
+
+/** A page of tasks, newest first. */
+export const listTasks = async (deps: Deps, principal: Principal, query: List): Promise<{ tasks: Task[]; next_cursor: string | null }> => {
+  const { sql } = deps.db;
+  const rows = await sql<Row[]>`
+    select ${columns(sql)} from tasks t ${joins(sql)}
+    where ${visible(sql, principal)} and t.id < ${decodeCursor(query.cursor)}
+      ${query.status === undefined ? sql`` : sql`and t.status = any(${query.status}::text[])`}
+      ${query.priority === undefined ? sql`` : sql`and t.priority = any(${query.priority}::text[])`}
+      ${query.assigned_to === undefined ? sql`` : sql`and coalesce(assigned.name, t.assigned_to) = ${query.assigned_to}`}
+      ${query.claimed_by === undefined ? sql`` : sql`and claimer.name = ${query.claimed_by}`}
+      ${query.tag === undefined ? sql`` : sql`and ${query.tag} = any(t.tags)`}
+    order by t.id desc limit ${query.limit + 1}`;
+  const { items, next_cursor } = pageOf(rows, query.limit);
+  return { tasks: await present(deps, items), next_cursor };
+};
+
+/** The attempts of a task, newest first. */
+export const listAttempts = async (
+  deps: Deps,
+  principal: Principal,
+  { params, query }: RouteInput<typeof api.tasks.attempts>,
+): Promise<{ attempts: Attempt[]; next_cursor: string | null }> => {
+  await getTask(deps, principal, params.id);
+  const rows = await deps.db.sql<Attempt[]>`
+    select a.id, a.task_id, a.number, a.agent_id, agent.name as agent, a.epoch, a.state, l.phase, a.executor, a.session_id, a.exit_code,
+      a.failure, a.late_result, a.input_tokens, a.output_tokens, a.cost_usd_micros, a.claimed_at, a.started_at, a.ended_at,
+      coalesce((select jsonb_object_agg(stream, jsonb_build_object('size', size, 'final_size', final_size, 'truncated', truncated))
+        from attempt_streams where attempt_id = a.id), '{}') as log
+    from attempts a join agents agent on agent.id = a.agent_id left join leases l on l.attempt_id = a.id
+    where a.task_id = ${params.id} and a.workspace_id = ${principal.workspace_id} and a.id < ${decodeCursor(query.cursor)}
+    order by a.id desc limit ${query.limit + 1}`;
+  const { items, next_cursor } = pageOf(rows, query.limit);
+  return { attempts: items, next_cursor };
+};

@@ -1,0 +1,74 @@
+import type { Sql } from '../db/client.ts';
+
+/** What a task demands of an agent, and so the unit in which the queue is scanned and woken. */
+export type QueueClass = {
+  id: number;
+  workspace_id: number;
+  kind: string;
+  assigned_agent_id: number | null;
+  required_tags: string[];
+  executor: string | null;
+};
+
+/** The facts of an agent that classes are matched against. Executors are a capability: they only ever narrow. */
+export type Matchable = { id: number; workspace_id: number; tags: string[]; executors: string[] };
+
+export const classMatches = (c: QueueClass, agent: Matchable): boolean =>
+  c.workspace_id === agent.workspace_id &&
+  (c.assigned_agent_id === null || c.assigned_agent_id === agent.id) &&
+  (c.executor === null || agent.executors.length === 0 || agent.executors.includes(c.executor)) &&
+  c.required_tags.every((tag) => agent.tags.includes(tag));
+
+export type QueueClasses = {
+  /** Finds or creates the class; inside the caller's transaction. */
+  intern(sql: Sql, key: Omit<QueueClass, 'id'>): Promise<number>;
+  /** Looks for classes that other coordinators made. */
+  refresh(sql: Sql): Promise<void>;
+  get(id: number): QueueClass | null;
+  matching(agent: Matchable): number[];
+};
+
+const keyOf = (c: Omit<QueueClass, 'id'>) => JSON.stringify([c.workspace_id, c.kind, c.assigned_agent_id, c.required_tags, c.executor]);
+
+/** Classes are never changed or removed, so every coordinator may cache all of them. */
+export const createQueueClasses = (): QueueClasses => {
+  const byId = new Map<number, QueueClass>();
+  const byKey = new Map<string, number>();
+  const byWorkspace = new Map<number, QueueClass[]>();
+  let newest = 0;
+
+  const remember = (c: QueueClass) => {
+    if (byId.has(c.id)) return;
+    byId.set(c.id, c);
+    byKey.set(keyOf(c), c.id);
+    const siblings = byWorkspace.get(c.workspace_id) ?? [];
+    byWorkspace.set(c.workspace_id, [...siblings, c]);
+  };
+
+  return {
+    get: (id) => byId.get(id) ?? null,
+    matching: (agent) => (byWorkspace.get(agent.workspace_id) ?? []).filter((c) => classMatches(c, agent)).map((c) => c.id),
+    refresh: async (sql) => {
+      const rows = await sql<QueueClass[]>`
+        select id, workspace_id, kind, assigned_agent_id, required_tags, executor
+        from queue_classes where id > ${newest} order by id`;
+      for (const row of rows) {
+        remember(row);
+        newest = row.id;
+      }
+    },
+    intern: async (sql, given) => {
+      const key = { ...given, required_tags: [...new Set(given.required_tags)].sort() };
+      const known = byKey.get(keyOf(key));
+      if (known !== undefined) return known;
+      // Not remembered here: the caller's transaction may still roll back. `refresh` and the second use will.
+      const [made] = await sql<{ id: number }[]>`
+        insert into queue_classes (workspace_id, kind, assigned_agent_id, required_tags, executor)
+        values (${key.workspace_id}, ${key.kind}, ${key.assigned_agent_id}, ${key.required_tags}::text[], ${key.executor})
+        on conflict on constraint queue_classes_key do update set kind = excluded.kind
+        returning id`;
+      if (made === undefined) throw new Error('queue class was neither inserted nor found');
+      return made.id;
+    },
+  };
+};

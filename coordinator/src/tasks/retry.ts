@@ -1,0 +1,35 @@
+import type { api, RouteInput, Task } from '@flotilla/shared';
+
+import { recordAudit } from '../audit/record.ts';
+import type { Deps } from '../deps.ts';
+import { recordEvents } from '../events/record.ts';
+import type { Principal } from '../principal.ts';
+import { announce } from './announce.ts';
+import { lockTask, requireEdge } from './lock-task.ts';
+import { getTask } from './queries.ts';
+
+/** Queues an ended task again with all counters at zero: a person's decision, so it is audited. */
+export const retryTask = (deps: Deps, principal: Principal, { params }: RouteInput<typeof api.tasks.retry>): Promise<Task> =>
+  deps.db.transaction(async (db) => {
+    const task = await lockTask(db, principal, params.id);
+    requireEdge(task, 'retry');
+    const status = task.assigned_to === null ? 'inbox' : 'assigned';
+    const [row] = await db.sql<{ version: number }[]>`
+      update tasks set status = ${status}, attempts = 0, dispatch_attempts = 0, stale_requeues = 0, rejections = 0, cancel_requested_at = null,
+        deferred_until = null, completed_at = null, started_at = null, resolution = null, result = null, failure = null,
+        version = version + 1, updated_at = flotilla_now()
+      where id = ${task.id} returning version`;
+    await recordEvents(db, [
+      {
+        type: 'task.retried',
+        entity_id: task.id,
+        workspace_id: task.workspace_id,
+        version: row?.version ?? task.version,
+        agent_id: task.assigned_agent_id,
+        summary: { status },
+      },
+    ]);
+    await recordAudit(db, principal, { action: 'task.retry', entity: 'task', entity_id: task.id, details: { was: task.status } });
+    announce({ ...deps, db }, task);
+    return getTask({ ...deps, db }, principal, task.id);
+  });

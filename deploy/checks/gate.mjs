@@ -1,0 +1,176 @@
+// `make test`: runs every check and every test, goes on after a failure, and ends in one line, "N passed, N failed"
+// (tests and checks together). Needs nothing but node: installing is its first step. V=1 streams what the steps say.
+import { spawn } from 'node:child_process';
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
+import { killStrays } from './strays.mjs';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const BIN = join(ROOT, 'node_modules/.bin');
+const VERBOSE = process.env.V === '1';
+const WHOLE_RUN_MS = 9.5 * 60_000;
+
+const check = (name, argv, limit_s = 120) => ({ name, argv, limit_s, cwd: ROOT });
+const tool = (name, bin, ...args) => check(name, [join(BIN, bin), ...args]);
+const tests = (name, folder, limit_s = 240) => ({
+  name,
+  argv: [join(BIN, 'vitest'), 'run', '--reporter=default', '--reporter=json'],
+  limit_s,
+  cwd: join(ROOT, folder),
+  report: `${folder}.json`,
+});
+
+// Checks only read, so two run side by side; tests care about time and have the machine to themselves.
+const SETUP = check('set-up', ['make', 'deps'], 300);
+const BUNDLES = tool('bundles', 'turbo', 'run', 'build', '--output-logs=errors-only');
+const CHECKS = [
+  tool('types', 'tsc', '-b'),
+  tool('format', 'oxfmt', '--check'),
+  tool('lint', 'oxlint'),
+  tool('dead code', 'knip', '--no-progress'),
+  tool('boundaries', 'turbo', 'boundaries'),
+  check('dependencies', [process.execPath, 'deploy/checks/dependencies.mjs']),
+  check('openapi drift', ['npm', 'run', '--silent', '-w', 'coordinator', 'openapi:check']),
+];
+const TESTS = [
+  tests('tests: shared', 'shared'),
+  tests('tests: agentd', 'agentd'),
+  tests('tests: cli', 'cli'),
+  tests('tests: coordinator', 'coordinator'),
+  tests('tests: system', 'tests'),
+];
+
+const started = performance.now();
+const groups = new Set(); // process groups of running steps
+const total = { passed: 0, failed: 0 };
+
+// One folder holds all that the run writes outside the checkout; the embedded database drops root and must pass through.
+const scratch = mkdtempSync(join(tmpdir(), 'flt-'));
+chmodSync(scratch, 0o711);
+mkdirSync(join(scratch, 'home'));
+
+/** The steps' environment: no settings of the person's own Flotilla, databases, make or editor; a home of their own. */
+const environment = (step) => {
+  const foreign =
+    /^(FLOTILLA_(?!TEST_)|PG|DATABASE_URL$|REDIS_URL$|PORT$|MAKE|MFLAGS$|VITEST|XDG_|NODE_ENV$|FORCE_COLOR$|GIT_)/;
+  const inherited = Object.entries(process.env).filter(([key]) => !foreign.test(key));
+  const own = { TMPDIR: scratch, LEFTHOOK: '0', NO_COLOR: '1', TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' };
+  const home = step === SETUP ? {} : { HOME: join(scratch, 'home') }; // npm's cache is in the person's home
+  return { ...Object.fromEntries(inherited), ...own, ...home, FLOTILLA_GATE: scratch };
+};
+
+const killGroup = (pid) => {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // The group has ended by itself.
+  }
+};
+
+/** Runs one program to its end: exit code (null when it was stopped for taking too long) and what it said. */
+const run = (step, argv) =>
+  new Promise((resolve) => {
+    const log = join(scratch, `${step.name.replaceAll(/\W+/g, '-')}.log`);
+    const output = VERBOSE ? 'inherit' : openSync(log, 'w');
+    // A group of its own: the step's end, its time limit and Ctrl-C each end all of it. A file, not a pipe: a process
+    // left behind cannot hold the run up.
+    const child = spawn(argv[0], argv.slice(1), {
+      cwd: step.cwd,
+      env: environment(step),
+      stdio: ['ignore', output, output],
+      detached: true,
+    });
+    groups.add(child.pid);
+    const limit_ms = Math.min(step.limit_s * 1000, WHOLE_RUN_MS - (performance.now() - started));
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      killGroup(child.pid);
+    }, limit_ms);
+    const end = (code, remark) => {
+      clearTimeout(timer);
+      if (child.pid !== undefined) killGroup(child.pid);
+      groups.delete(child.pid);
+      const said = VERBOSE ? '' : readFileSync(log, 'utf8');
+      if (!VERBOSE) closeSync(output);
+      resolve({ code, said: remark === undefined ? said : `${said}\n${remark}` });
+    };
+    child.once('error', (error) => end(1, `cannot start ${argv[0]}: ${error.message}`));
+    child.once('exit', (code, signal) => {
+      if (late) end(null, `stopped after ${Math.round(limit_ms / 1000)} s`);
+      else end(code, signal === null ? undefined : `ended by ${signal}`);
+    });
+  });
+
+const count = (path, code) => {
+  try {
+    const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(path, 'utf8'));
+    // A file that cannot be loaded or an unhandled rejection fails the run without failing a test.
+    return {
+      passed: numPassedTests,
+      failed: code === 0 ? 0 : Math.max(numFailedTests, 1),
+      skipped: numPendingTests + numTodoTests,
+    };
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+};
+
+const indented = (text) => stripVTControlCharacters(text).trim().replaceAll(/^/gm, '        ');
+
+const note = (step, result, seconds) => {
+  total.passed += result.passed;
+  total.failed += result.failed;
+  const skipped = result.skipped > 0 ? `, ${result.skipped} skipped` : '';
+  const detail = step.report === undefined ? '' : `  ${result.passed} passed, ${result.failed} failed${skipped}`;
+  console.log(
+    `${result.failed > 0 ? 'FAILED' : 'ok    '}  ${step.name.padEnd(20)} ${seconds.toFixed(1).padStart(6)} s${detail}`,
+  );
+  if (result.failed > 0 && result.said !== undefined) console.log(indented(result.said));
+};
+
+const perform = async (step) => {
+  const begun = performance.now();
+  const report = step.report === undefined ? null : join(scratch, step.report);
+  const { code, said } = await run(step, report === null ? step.argv : [...step.argv, `--outputFile.json=${report}`]);
+  const result = report === null ? { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1 } : count(report, code);
+  note(step, { ...result, said }, (performance.now() - begun) / 1000);
+  return result.failed === 0;
+};
+
+const sideBySide = async (steps, width) => {
+  const waiting = steps.values(); // one iterator that the lanes share
+  const lane = async () => {
+    for (const step of waiting) await perform(step);
+  };
+  await Promise.all(Array.from({ length: width }, lane));
+};
+
+const clean = () => {
+  for (const pid of groups) killGroup(pid);
+  const strays = killStrays(scratch);
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
+  return strays;
+};
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => {
+    clean();
+    process.exit(130);
+  });
+}
+
+if (await perform(SETUP)) {
+  await sideBySide([BUNDLES], 1);
+  await sideBySide(CHECKS, 2);
+  await sideBySide(TESTS, 1);
+}
+const strays = clean();
+const left = { passed: strays.length > 0 ? 0 : 1, failed: strays.length > 0 ? 1 : 0, said: strays.join('\n') };
+note({ name: 'nothing left running' }, left, 0);
+
+console.log(`${total.passed} passed, ${total.failed} failed`);
+process.exitCode = total.failed > 0 ? 1 : 0;
