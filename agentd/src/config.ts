@@ -159,7 +159,7 @@ const joinTokenReader = (inline: string | undefined, path: string | undefined) =
 };
 
 /** Environment over config file over defaults. Throws `ConfigError` with every problem at once. */
-export const loadConfig = (env: Env, argv: readonly string[]) => {
+export const loadConfig = (argv: readonly string[], env: Env = process.env) => {
   const path = configPath(argv, env);
   const given: Env = { ...(path === null ? {} : readConfigFile(path)) };
   for (const key of Object.keys(settings)) if (env[key] !== undefined && env[key] !== '') given[key] = env[key];

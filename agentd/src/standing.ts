@@ -36,6 +36,7 @@ export type Standing = {
   changed: Notifier;
   /** The coordinator should hear of a change before the next regular beat. */
   beat_soon: Notifier;
+  beat_wanted: boolean;
 };
 
 // Until the first answer says better.
@@ -61,7 +62,14 @@ export const createStanding = (applied: Applied | null): Standing => ({
   claim_not_before_ms: 0,
   changed: createNotifier(),
   beat_soon: createNotifier(),
+  beat_wanted: false,
 });
+
+/** Asks for a beat before its time. */
+export const wantBeat = (standing: Standing): void => {
+  standing.beat_wanted = true;
+  standing.beat_soon.notify();
+};
 
 /** Why no work may be asked for now; null when it may. */
 export const claimBlock = ({ standing, link, clock }: Pick<Deps, 'standing' | 'link' | 'clock'>): string | null => {

@@ -39,11 +39,10 @@ import { version } from './version.ts';
 type Verb = (noun: Command, cli: Cli) => void;
 
 /** Nouns in the order of their use; each verb adds itself. */
-const nouns: [name: string, description: string, alias: string | null, example: string, verbs: Verb[]][] = [
+const nouns: [name: string, description: string, example: string, verbs: Verb[]][] = [
   [
     'tasks',
     'The work: create, watch, cancel, retry',
-    'task',
     'tasks create "Say hello" --wait',
     [
       addTasksCreate,
@@ -63,18 +62,16 @@ const nouns: [name: string, description: string, alias: string | null, example: 
   [
     'agents',
     'Who does the work: look, drain, resume',
-    'agent',
     'agents drain scout --deadline 10m --on-deadline requeue',
     [addAgentsList, addAgentsGet, addAgentsDrain, addAgentsResume, addAgentsDelete],
   ],
-  ['hosts', 'Machines: add one', 'host', 'hosts add --name build-3 --slots 4', [addHostsAdd]],
-  ['tokens', 'Credentials of people, programs and hosts', 'token', 'tokens create --name ci --role operator', [addTokensCreate, addTokensList, addTokensRevoke]],
-  ['events', 'What happens, as it happens', null, 'events watch --types task', [addEventsWatch]],
-  ['audit', 'Who changed what', null, 'audit list --limit 20', [addAuditList]],
+  ['hosts', 'Machines: add one', 'hosts add --name build-3 --slots 4', [addHostsAdd]],
+  ['tokens', 'Credentials of people, programs and hosts', 'tokens create --name ci --role operator', [addTokensCreate, addTokensList, addTokensRevoke]],
+  ['events', 'What happens, as it happens', 'events watch --types task', [addEventsWatch]],
+  ['audit', 'Who changed what', 'audit list --limit 20', [addAuditList]],
   [
     'config',
     'Contexts: which coordinator, with which token',
-    null,
     'config use prod',
     [addConfigList, addConfigUse, addConfigCurrent, addConfigPath, addConfigDelete],
   ],
@@ -105,9 +102,8 @@ export const createProgram = (cli: Cli): Command => {
   examples(program, 'login --url https://flotilla.example.org --token-file token.txt', 'tasks create "Say hello" --wait', 'agents list', 'status');
   addLogin(program, cli);
   addStatus(program, cli);
-  for (const [name, description, alias, example, verbs] of nouns) {
+  for (const [name, description, example, verbs] of nouns) {
     const noun = program.command(name).description(description);
-    if (alias !== null) noun.alias(alias);
     examples(noun, example);
     for (const add of verbs) add(noun, cli);
   }

@@ -11,10 +11,11 @@ export const canAsk = (cli: Cli, { input }: Ask): boolean => input && cli.stdin.
 /** One line from the terminal; the question is on stderr, since stdout is for data. */
 const ask = (cli: Cli, question: string, hidden: boolean): Promise<string> =>
   new Promise((resolve, reject) => {
-    cli.stderr.write(question);
     const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
     // Without `terminal` the terminal itself echoes and edits the line; with it readline does, into nothing.
     const lines = createInterface({ input: cli.stdin, output: hidden ? silent : undefined, terminal: hidden });
+    // After readline took the terminal over: what is typed at once must not be echoed either.
+    cli.stderr.write(question);
     const stop = () => {
       lines.close();
       reject(new Interrupted());

@@ -12,6 +12,7 @@ const codeOf = (error: unknown): string => {
   if (error instanceof AggregateError) return codeOf(error.errors[0]);
   if (!(error instanceof Error)) return '';
   if ('code' in error && typeof error.code === 'string') return error.code;
+  if (error.message === 'bad port') return 'BAD_PORT';
   return codeOf(error.cause);
 };
 
@@ -23,6 +24,7 @@ const troubles: Record<string, [string, string]> = {
   ECONNRESET: ['%u closed the connection without an answer.', 'Try again; a proxy or a restart may have cut it.'],
   UND_ERR_SOCKET: ['%u closed the connection without an answer.', 'Try again; a proxy or a restart may have cut it.'],
   UND_ERR_CONNECT_TIMEOUT: ['%u does not answer (connect timeout).', 'Is a firewall between?'],
+  BAD_PORT: ['The port of %u belongs to another protocol, and fetch refuses to use it.', 'Let the coordinator listen elsewhere.'],
   ETIMEDOUT: ['%u does not answer (connect timeout).', 'Is a firewall between?'],
 };
 

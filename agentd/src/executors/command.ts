@@ -36,7 +36,7 @@ const Printed = z.object({
   result: z.unknown(),
   session_id: z.string().min(1).max(200).optional().catch(undefined),
   usage: Usage.optional().catch(undefined),
-  error: z.union([Problem, z.string().transform((message) => ({ message }))]).optional().catch(undefined),
+  error: z.union([Problem, z.string().transform((message): z.infer<typeof Problem> => ({ message }))]).optional().catch(undefined),
 });
 const knownFields = Object.keys(Printed.shape);
 

@@ -11,8 +11,11 @@ export const makeWorkdir = async ({ files }: Attempt): Promise<void> => {
   await makeDir(files.tmp);
 };
 
-/** The environment of an attempt: an allowlist, its own coordinates, and no credential but the path of its own token. */
-export const taskEnv = ({ config }: Deps, { files, record, mark }: Attempt): Record<string, string> => ({
+/**
+ * The environment of an attempt: an allowlist, its own coordinates, and no credential but the path of its own token.
+ * The shim adds FLOTILLA_ATTEMPT to the executor alone, so that its own processes can be told apart.
+ */
+export const taskEnv = ({ config }: Deps, { files, record }: Attempt): Record<string, string> => ({
   ...config.task_env,
   ...record.plan.env,
   TMPDIR: files.tmp,
@@ -20,7 +23,6 @@ export const taskEnv = ({ config }: Deps, { files, record, mark }: Attempt): Rec
   FLOTILLA_TASK_ID: String(record.task.id),
   FLOTILLA_TASK_REF: record.task.ref,
   FLOTILLA_EPOCH: String(record.task.epoch),
-  FLOTILLA_ATTEMPT: mark,
   FLOTILLA_TOKEN_FILE: files.token,
   FLOTILLA_WORKDIR: files.workdir,
 });

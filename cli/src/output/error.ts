@@ -36,7 +36,7 @@ const fromApi = (error: ApiError): CliError => {
 /** Commander says `error: unknown command 'x'\n(Did you mean y?)`; here that is a sentence and a hint. */
 const fromCommander = (error: CommanderError): CliError => {
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
-  const guess = /Did you mean (.+)\?/.exec(rest.join(' '))?.[1];
+  const guess = /Did you mean (?:one of )?(.+)\?/.exec(rest.join(' '))?.[1];
   const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}${first.endsWith('.') ? '' : '.'}`;
   return new CliError('usage', sentence, { code: 'usage', hint: guess === undefined ? 'Add --help to see what is possible.' : `Did you mean ${guess}?` });
 };

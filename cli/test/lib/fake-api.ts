@@ -74,7 +74,10 @@ const answer = async (handlers: Record<string, Handler>, received: Received[], r
   const body = await handler(call, response);
   if (body === RAW) return;
   const { output, status } = found.route;
-  if (output === 'none') return response.writeHead(204).end();
+  if (output === 'none') {
+    response.writeHead(204).end();
+    return;
+  }
   if (typeof output === 'string') throw new Error(`${call.operation} must answer by itself`);
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(output.parse(body)));
 };

@@ -10,6 +10,7 @@ const CHUNKS = 64;
 const FOLLOW_MS = 1_000;
 
 type Selected = { attempt_id: number; stream: LogStream | null; from: number };
+type Finder = () => Promise<Selected | null>;
 type Chunk = { id: number; stream: LogStream; start: number; data: Uint8Array };
 
 /** Finds the attempt whose log is asked for: the named one, or the newest. Null: the task was never claimed. */
@@ -30,7 +31,9 @@ export const selectLog = async (deps: Deps, principal: Principal, { params, quer
  * Yields the bytes of a log: one stream from an offset, or both in order of arrival. With `follow` it goes on until the
  * attempt ended and everything it declared has arrived, or the signal aborts.
  */
-export async function* readLog(deps: Deps, selected: Selected, follow: boolean, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* readLog(deps: Deps, which: Selected | Finder, follow: boolean, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const selected = typeof which === 'function' ? await firstAttempt(which, follow, signal) : which;
+  if (selected === null) return;
   let last_id = 0;
   for (;;) {
     // Asked before reading: what arrives between the two is found by the last round.
@@ -49,6 +52,15 @@ export async function* readLog(deps: Deps, selected: Selected, follow: boolean, 
   }
   if (await isTruncated(deps, selected)) yield new TextEncoder().encode('\n[flotilla: the log is longer than the storage limit; the rest was not kept]\n');
 }
+
+/** A follower of a task that nobody claimed yet waits for the first attempt. */
+const firstAttempt = async (find: Finder, follow: boolean, signal: AbortSignal): Promise<Selected | null> => {
+  for (;;) {
+    const selected = await find();
+    if (selected !== null || !follow || signal.aborted) return selected;
+    await sleep(FOLLOW_MS, signal);
+  }
+};
 
 const nextChunks = ({ db: { sql } }: Deps, { attempt_id, stream, from }: Selected, last_id: number): Promise<Chunk[]> => sql<Chunk[]>`
   select id, stream, start, data from attempt_logs

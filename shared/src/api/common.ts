@@ -17,9 +17,12 @@ export const Name = z
 export const Tag = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,62}$/, 'use 1–63 letters, digits and . _ : / = -');
 export const Tags = z.array(Tag).max(32);
 
+/** Any JSON value; one schema, so that the API document can name it. */
+export const Json = z.json();
+
 /** Free JSON from people and hosts: shown, never matched. 16 KiB at most. */
 export const Metadata = z
-  .record(z.string().max(100), z.json())
+  .record(z.string().max(100), Json)
   .refine((value) => JSON.stringify(value).length <= 16_384, 'at most 16 KiB of JSON');
 
 /** A text that may be stored in Postgres: no NUL characters. */
@@ -27,7 +30,6 @@ export const text = (max: number) =>
   z
     .string()
     .max(max)
-    // eslint-disable-next-line no-control-regex -- NUL is exactly what Postgres text cannot hold
     .refine((value) => !value.includes('\u0000'), 'must not contain NUL characters')
     .refine((value) => value.isWellFormed(), 'must be well-formed Unicode (no lone surrogates)');
 

@@ -7,6 +7,7 @@ import {
   Id,
   IdParam,
   IdParams,
+  Json,
   Metadata,
   Name,
   NextCursor,
@@ -217,7 +218,7 @@ const LogSizes = z.object({ stdout: z.int().min(0), stderr: z.int().min(0) }).pa
 export const CompleteTask = z.object({
   epoch: Epoch,
   resolution: text(1_000_000),
-  result: z.json().optional(),
+  result: Json.optional(),
   exit_code: z.int().nullish(),
   session_id: text(200).nullish(),
   usage: UsageReport.optional(),

@@ -10,7 +10,7 @@ import { examples, type PageOptions, pages, someOf } from '../options.ts';
 type Options = PageOptions & { status?: AgentStatus[]; tag?: string };
 
 export const addAgentsList = (agents: Command, cli: Cli): void => {
-  const command = agents.command('list').alias('ls').description('List agents by name');
+  const command = agents.command('list').description('List agents by name');
   examples(pages(command), 'agents list', 'agents list --status draining,offline -o wide', 'agents list -o name | head')
     .option('--status <statuses>', `some of ${agentStatuses.join(', ')}`, someOf(agentStatuses))
     .option('--tag <tag>', 'only agents with this scheduling tag')

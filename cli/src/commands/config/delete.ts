@@ -9,7 +9,7 @@ import { globalOptions } from '../../session.ts';
 import { examples } from '../options.ts';
 
 export const addConfigDelete = (config: Command, cli: Cli): void => {
-  const command = config.command('delete <context>').alias('rm').description('Forget a context and its token; the token itself stays valid');
+  const command = config.command('delete <context>').description('Forget a context and its token; the token itself stays valid');
   examples(command.option('-y, --yes', 'do not ask'), 'config delete old --yes').action(async (name: string, _options: object, self: Command) => {
     const path = contextsPath(cli.env);
     const file = await readContexts(path, (line) => say(cli, line));

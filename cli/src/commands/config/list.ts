@@ -20,7 +20,7 @@ const contextView: View<Row> = {
 };
 
 export const addConfigList = (config: Command, cli: Cli): void => {
-  const command = config.command('list').alias('ls').description('List the contexts; never their tokens');
+  const command = config.command('list').description('List the contexts; never their tokens');
   examples(command, 'config list').action(async (_options: object, self: Command) => {
     const file = await readContexts(contextsPath(cli.env), (line) => say(cli, line));
     const rows = Object.entries(file.contexts).map(([name, { url }]) => ({ name, url, current: name === file.current }));

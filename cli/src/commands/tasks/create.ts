@@ -34,12 +34,12 @@ const wait = async (session: Session, task: Task, timeout_s: number | null): Pro
 };
 
 export const addTasksCreate = (tasks: Command, cli: Cli): void => {
-  const command = tasks.command('create <title>').alias('add').description('Create a task; with --wait watch it to its end and print its result');
+  const command = tasks.command('create <title>').description('Create a task; with --wait watch it to its end and print its result');
   examples(
     mutates(command),
     'tasks create "Say hello"',
     'tasks create "Fix the login test" --file bug.md --require-tag linux --priority high',
-    'git diff | flotilla tasks create "Review this diff" --description - --wait > review.md',
+    'tasks create "Review this diff" --description - --wait < changes.diff > review.md',
   );
   fieldOptions(command)
     .option('--backlog', 'park it; nobody gets it until it is moved to the inbox')

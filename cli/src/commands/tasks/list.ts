@@ -11,7 +11,7 @@ import { examples, type PageOptions, pages, someOf } from '../options.ts';
 type Options = PageOptions & { status?: TaskStatus[]; priority?: Priority[]; assignedTo?: string; claimedBy?: string; tag?: string };
 
 export const addTasksList = (tasks: Command, cli: Cli): void => {
-  const command = tasks.command('list').alias('ls').description('List tasks, newest first');
+  const command = tasks.command('list').description('List tasks, newest first');
   examples(
     command,
     'tasks list --status inbox,assigned',

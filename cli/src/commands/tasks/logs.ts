@@ -48,7 +48,7 @@ const follow = async (session: Session, id: number, { stream, attempt }: Options
 };
 
 export const addTasksLogs = (tasks: Command, cli: Cli): void => {
-  const command = tasks.command('logs <task>').alias('log').description('Print the log of the newest attempt, or of another one');
+  const command = tasks.command('logs <task>').description('Print the log of the newest attempt, or of another one');
   examples(command, 'tasks logs TASK-12', 'tasks logs -f 12', 'tasks logs 12 --attempt 1 --stream stderr | tail')
     .option('-f, --follow', 'go on until the attempt ends')
     .option('--stream <stream>', `only ${logStreams.join(' or ')}`, oneOf(logStreams))

@@ -15,7 +15,9 @@ export function currentAccount(): Account {
     return { name: username, uid, gid };
   } catch (cause) {
     const message = `The user id ${process.getuid?.()} has no entry in /etc/passwd, and Postgres refuses to run without one.`;
-    throw new EmbeddedPostgresError(message, 'Run as a listed user, or set DATABASE_URL to use your own Postgres.', { cause });
+    throw new EmbeddedPostgresError(message, 'Run as a listed user, or set DATABASE_URL to use your own Postgres.', {
+      cause,
+    });
   }
 }
 
@@ -24,7 +26,10 @@ export function clusterAccount(current: Account, cluster_dir: string, cluster_ui
   if (current.uid !== 0) {
     if (cluster_uid === null || cluster_uid === current.uid) return current;
     const message = `The cluster ${cluster_dir} belongs to the user id ${cluster_uid}, and the coordinator runs as ${current.name}.`;
-    throw new EmbeddedPostgresError(message, 'Start the coordinator as that user or as root, or set FLOTILLA_DATA_DIR to another directory.');
+    throw new EmbeddedPostgresError(
+      message,
+      'Start the coordinator as that user or as root, or set FLOTILLA_DATA_DIR to another directory.',
+    );
   }
   if (cluster_uid === 0) {
     const message = `The cluster ${cluster_dir} belongs to root, and Postgres refuses to run as root.`;
@@ -37,7 +42,10 @@ export function clusterAccount(current: Account, cluster_dir: string, cluster_ui
     if (account !== null && account.uid !== 0) return account;
   }
   const message = `Postgres refuses to run as root, and there is no user ${wanted.join(', ')} to run it as.`;
-  throw new EmbeddedPostgresError(message, 'Create a user named flotilla (useradd --system flotilla), or start the coordinator as an ordinary user.');
+  throw new EmbeddedPostgresError(
+    message,
+    'Create a user named flotilla (useradd --system flotilla), or start the coordinator as an ordinary user.',
+  );
 }
 
 /** Looks up a name or a numeric uid. */

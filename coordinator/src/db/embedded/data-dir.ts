@@ -8,7 +8,8 @@ export function prepareDataDir(requested: string): string {
   try {
     // Root's cluster belongs to another user, who must get through to it; nothing in here but `socket` is open to it.
     makeDirectories(path, process.getuid?.() === 0 ? 0o711 : 0o700);
-    if (!statSync(path).isDirectory()) throw new EmbeddedPostgresError(`${path} is not a directory.`, 'Choose another FLOTILLA_DATA_DIR.');
+    if (!statSync(path).isDirectory())
+      throw new EmbeddedPostgresError(`${path} is not a directory.`, 'Choose another FLOTILLA_DATA_DIR.');
     refuseCluster(path);
     return realpathSync(path);
   } catch (error) {
@@ -47,11 +48,14 @@ export function inspectClusters(data_dir: string, version: string): ClusterState
   const other = newer ?? (exists ? undefined : others[0]);
   if (other !== undefined) {
     const message = `${data_dir} holds data of Postgres ${other} (postgres-${other}), and this Flotilla runs Postgres ${version}.`;
-    const hint =
-      `Use the Flotilla version that wrote it, or back it up there and restore it here; to start empty, move postgres-${other} away.`;
+    const hint = `Use the Flotilla version that wrote it, or back it up there and restore it here; to start empty, move postgres-${other} away.`;
     throw new EmbeddedPostgresError(message, hint);
   }
-  if (!exists && existsSync(cluster_dir) && (!statSync(cluster_dir).isDirectory() || readdirSync(cluster_dir).length > 0)) {
+  if (
+    !exists &&
+    existsSync(cluster_dir) &&
+    (!statSync(cluster_dir).isDirectory() || readdirSync(cluster_dir).length > 0)
+  ) {
     const message = `${cluster_dir} is not a Postgres cluster: it has no PG_VERSION file.`;
     throw new EmbeddedPostgresError(message, 'Move it away to start empty, or restore a backup.');
   }

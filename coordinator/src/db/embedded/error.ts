@@ -38,10 +38,14 @@ export function fileSystemError(action: string, path: string, cause: unknown): E
 
 /** The hint for what a Postgres program printed before it failed. */
 export function hintForOutput(output: string): string {
-  if (/No space left on device|Disk quota exceeded|Check free disk space/.test(output)) return `Free some disk space, or ${ELSEWHERE}.`;
-  if (/Permission denied|Read-only file system/.test(output)) return `Check the owner of the data directory, or ${ELSEWHERE}.`;
-  if (/could not create shared memory segment|Cannot allocate memory/.test(output)) return 'Free some memory, or lower shared_buffers.';
-  if (/could not look up effective user ID/.test(output)) return 'Run the coordinator as a user that is listed in /etc/passwd.';
+  if (/No space left on device|Disk quota exceeded|Check free disk space/.test(output))
+    return `Free some disk space, or ${ELSEWHERE}.`;
+  if (/Permission denied|Read-only file system/.test(output))
+    return `Check the owner of the data directory, or ${ELSEWHERE}.`;
+  if (/could not create shared memory segment|Cannot allocate memory/.test(output))
+    return 'Free some memory, or lower shared_buffers.';
+  if (/could not look up effective user ID/.test(output))
+    return 'Run the coordinator as a user that is listed in /etc/passwd.';
   return `Read its log; if the data directory is damaged restore a backup, or ${ELSEWHERE}.`;
 }
 

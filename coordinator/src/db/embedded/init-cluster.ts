@@ -9,10 +9,25 @@ import { runToEnd, spawnAs, type RunAs } from './run-as.ts';
  * at any moment leaves either no cluster or a good one. Each attempt has a directory of its own, because the initdb
  * of a killed coordinator may live on for a moment.
  */
-export async function initCluster(run_as: RunAs, binaries: Binaries, cluster_dir: string, signal: AbortSignal | undefined): Promise<void> {
+export async function initCluster(
+  run_as: RunAs,
+  binaries: Binaries,
+  cluster_dir: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const init_dir = makeInitDir(run_as, cluster_dir);
   try {
-    const args = ['-D', init_dir, '-U', 'postgres', '--auth-local=peer', '--auth-host=reject', '--encoding=UTF8', '--locale=C', '--data-checksums'];
+    const args = [
+      '-D',
+      init_dir,
+      '-U',
+      'postgres',
+      '--auth-local=peer',
+      '--auth-host=reject',
+      '--encoding=UTF8',
+      '--locale=C',
+      '--data-checksums',
+    ];
     const result = await runToEnd(spawnAs(run_as, 'KILL', binaries.initdb, args), signal);
     if (result.code !== 0) {
       const message = `Cannot create a Postgres cluster in ${cluster_dir}: ${tellingLines(result.output)}`;

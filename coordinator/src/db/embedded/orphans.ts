@@ -16,7 +16,11 @@ const STEPS: [signal: 'SIGINT' | 'SIGQUIT' | 'SIGKILL', patience_ms: number][] =
  * or null after a clean stop. The pid in the lock is believed only if that process works on this cluster, because a
  * pid may be a stranger's by now. Backends that outlived their postmaster end too: beside a new one they would corrupt the data.
  */
-export async function stopOrphans(cluster_dir: string, cluster_name: string, signal: AbortSignal | undefined): Promise<string | null> {
+export async function stopOrphans(
+  cluster_dir: string,
+  cluster_name: string,
+  signal: AbortSignal | undefined,
+): Promise<string | null> {
   const lock = readPostmasterPid(cluster_dir);
   if (lock === null) return null;
   const pids = findClusterProcesses(cluster_dir, cluster_name);
@@ -40,7 +44,12 @@ export async function stopOrphans(cluster_dir: string, cluster_name: string, sig
     : `Removed the stale lock of a Postgres (pid ${lock.pid}) that did not stop cleanly.`;
 }
 
-async function waitUntilGone(cluster_dir: string, cluster_name: string, patience_ms: number, signal: AbortSignal | undefined): Promise<void> {
+async function waitUntilGone(
+  cluster_dir: string,
+  cluster_name: string,
+  patience_ms: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const started_at = performance.now();
   while (findClusterProcesses(cluster_dir, cluster_name).length > 0 && performance.now() - started_at < patience_ms) {
     await sleep(POLL_MS, undefined, { signal });

@@ -69,7 +69,10 @@ function inUse(data_dir: string, pid: number): EmbeddedPostgresError {
 
 function listNumbers(data_dir: string): number[] {
   const names = readdirSync(data_dir).filter((name) => name.startsWith(PREFIX));
-  return names.map((name) => name.slice(PREFIX.length)).filter((rest) => /^\d+$/.test(rest)).map(Number);
+  return names
+    .map((name) => name.slice(PREFIX.length))
+    .filter((rest) => /^\d+$/.test(rest))
+    .map(Number);
 }
 
 function lockPath(data_dir: string, number: number): string {

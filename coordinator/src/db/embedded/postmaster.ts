@@ -53,12 +53,14 @@ async function stopChild(child: ChildProcess, exited: Promise<PostmasterExit>): 
 }
 
 /** Waits until the postmaster takes connections; throws with its last words if it ends instead. */
-export async function waitUntilReady(postmaster: Postmaster, cluster_dir: string, signal: AbortSignal | undefined): Promise<void> {
+export async function waitUntilReady(
+  postmaster: Postmaster,
+  cluster_dir: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const started_at = performance.now();
   let ended = false;
-  void postmaster.exited.then(() => {
-    ended = true;
-  });
+  void postmaster.exited.then(() => (ended = true));
   for (;;) {
     await sleep(POLL_MS, undefined, { signal });
     if (ended) throw await startFailure(postmaster, cluster_dir);
@@ -74,7 +76,10 @@ export async function waitUntilReady(postmaster: Postmaster, cluster_dir: string
 async function startFailure(postmaster: Postmaster, cluster_dir: string): Promise<EmbeddedPostgresError> {
   await Promise.race([postmaster.closed, sleep(500)]);
   const output = postmaster.output();
-  return new EmbeddedPostgresError(`Postgres does not start in ${cluster_dir}: ${tellingLines(output)}`, hintForOutput(output));
+  return new EmbeddedPostgresError(
+    `Postgres does not start in ${cluster_dir}: ${tellingLines(output)}`,
+    hintForOutput(output),
+  );
 }
 
 function forEachLine(stream: NodeJS.ReadableStream | null, use: (line: string) => void): void {

@@ -25,7 +25,9 @@ export function isRunning(identity: ProcessIdentity): boolean {
 /** Every live Postgres process of a cluster, postmaster and backends, zombies left out. */
 export function findClusterProcesses(cluster_dir: string, cluster_name: string): number[] {
   if (!LINUX) return findWithPs(cluster_dir, cluster_name);
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
+  const pids = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
   return pids.filter((pid) => pid !== process.pid && belongsTo(pid, cluster_dir, cluster_name));
 }
 

@@ -49,13 +49,15 @@ function unreachable(options: ReachOptions, closed: string | null, result: RunRe
   if (closed !== null) {
     const reason = setpriv_missing ? 'setpriv (util-linux) is not installed.' : tellingLines(result.output);
     const message = `Postgres runs as ${name}, which may not enter ${closed}, and a try with CAP_DAC_READ_SEARCH failed: ${reason}`;
-    const hint =
-      `Set FLOTILLA_DATA_DIR to a directory that ${name} can reach (such as /var/lib/flotilla), or open it: chmod o+x '${closed}'.`;
+    const hint = `Set FLOTILLA_DATA_DIR to a directory that ${name} can reach (such as /var/lib/flotilla), or open it: chmod o+x '${closed}'.`;
     return new EmbeddedPostgresError(message, hint);
   }
   if (/setpriv: |EPERM/.test(result.output)) {
     const message = `Root here may not run Postgres as the user ${name}: ${tellingLines(result.output)}`;
-    return new EmbeddedPostgresError(message, 'Start the coordinator as an ordinary user, or set DATABASE_URL to use your own Postgres.');
+    return new EmbeddedPostgresError(
+      message,
+      'Start the coordinator as an ordinary user, or set DATABASE_URL to use your own Postgres.',
+    );
   }
   const message = `The bundled Postgres (${options.binaries.postgres}) does not run here: ${tellingLines(result.output)}`;
   const hint = `Reinstall ${options.binaries.package_name}, or set DATABASE_URL to use your own Postgres.`;

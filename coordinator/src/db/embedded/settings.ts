@@ -56,7 +56,10 @@ export function settingArgs(placement: Placement, overrides: Record<string, stri
   };
   for (const name of Object.keys(overrides)) {
     if (!(name in fixed)) continue;
-    throw new EmbeddedPostgresError(`The setting ${name} of the embedded Postgres cannot be changed.`, 'Remove it, or set DATABASE_URL to use your own Postgres.');
+    throw new EmbeddedPostgresError(
+      `The setting ${name} of the embedded Postgres cannot be changed.`,
+      'Remove it, or set DATABASE_URL to use your own Postgres.',
+    );
   }
   const settings = { ...DEFAULTS, ...overrides, ...fixed };
   return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);

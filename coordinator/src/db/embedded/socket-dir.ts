@@ -29,7 +29,9 @@ export function socketPath(socket_dir: string): string {
 export function prepareSocketDir(data_dir: string, account: Account): string {
   const name = `flotilla-${account.uid}-${hashOf(data_dir)}`;
   const candidates = [join(data_dir, 'socket'), join(tmpdir(), name), join('/tmp', name)];
-  const socket_dir = candidates.find((path) => Buffer.byteLength(socketPath(path)) <= LONGEST_SOCKET_PATH && ORDINARY_PATH.test(path));
+  const socket_dir = candidates.find(
+    (path) => Buffer.byteLength(socketPath(path)) <= LONGEST_SOCKET_PATH && ORDINARY_PATH.test(path),
+  );
   if (socket_dir === undefined) {
     const message = `The path ${data_dir} is too long for a unix socket, and so is the temporary directory.`;
     throw new EmbeddedPostgresError(message, 'Set TMPDIR or FLOTILLA_DATA_DIR to a shorter path.');
@@ -62,10 +64,14 @@ function makePrivate(socket_dir: string, account: Account): void {
   // In a world-writable /tmp somebody else may have put a directory, or a link to one, in this place.
   const stat = lstatSync(socket_dir);
   // Root's own: a start was killed between the two lines above.
-  if (stat.isDirectory() && stat.uid === 0 && process.getuid?.() === 0) lchownSync(socket_dir, account.uid, account.gid);
+  if (stat.isDirectory() && stat.uid === 0 && process.getuid?.() === 0)
+    lchownSync(socket_dir, account.uid, account.gid);
   else if (!stat.isDirectory() || stat.uid !== account.uid) {
     const message = `${socket_dir} should be a directory of the user ${account.name}, and is not.`;
-    throw new EmbeddedPostgresError(message, 'Find out who made it and remove it, or set TMPDIR to a private directory.');
+    throw new EmbeddedPostgresError(
+      message,
+      'Find out who made it and remove it, or set TMPDIR to a private directory.',
+    );
   }
   chmodSync(socket_dir, 0o700);
 }
@@ -74,7 +80,11 @@ function makePrivate(socket_dir: string, account: Account): void {
  * Fails when some Postgres still answers although no process of this cluster is to be seen: the directory is shared
  * with another container. Starting a second postmaster there would corrupt the data. Then clears the stale socket.
  */
-export async function clearSocket(socket_dir: string, data_dir: string, signal: AbortSignal | undefined): Promise<void> {
+export async function clearSocket(
+  socket_dir: string,
+  data_dir: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const path = socketPath(socket_dir);
   for (let attempt = 0; await answers(path); attempt += 1) {
     if (attempt === 30) {

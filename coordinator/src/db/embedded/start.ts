@@ -56,7 +56,12 @@ export async function startEmbeddedPostgres(options: StartOptions): Promise<Embe
   }
 }
 
-async function startAsOwner(options: StartOptions, binaries: Binaries, data_dir: string, ownership: Ownership): Promise<EmbeddedPostgres> {
+async function startAsOwner(
+  options: StartOptions,
+  binaries: Binaries,
+  data_dir: string,
+  ownership: Ownership,
+): Promise<EmbeddedPostgres> {
   const { log, signal } = options;
   const current = currentAccount();
   const account = clusterAccount(current, data_dir, clusterOwner(data_dir));
@@ -88,7 +93,12 @@ async function startAsOwner(options: StartOptions, binaries: Binaries, data_dir:
   });
 }
 
-async function launch(run_as: RunAs, command: [string, ...string[]], cluster_dir: string, options: StartOptions): Promise<Postmaster> {
+async function launch(
+  run_as: RunAs,
+  command: [string, ...string[]],
+  cluster_dir: string,
+  options: StartOptions,
+): Promise<Postmaster> {
   const [program, ...args] = command;
   const postmaster = watchPostmaster(spawnAs(run_as, 'INT', program, args), options.log);
   try {
@@ -106,7 +116,12 @@ function describeCrash(ownership: Ownership, unfinished: boolean): string | null
   return `Took over from a coordinator (pid ${ownership.crashed_pid}) that ended without releasing the data directory.`;
 }
 
-function describe(socket_dir: string, exited: Promise<PostmasterExit>, recovered: string | null, stop: () => Promise<void>): EmbeddedPostgres {
+function describe(
+  socket_dir: string,
+  exited: Promise<PostmasterExit>,
+  recovered: string | null,
+  stop: () => Promise<void>,
+): EmbeddedPostgres {
   return {
     socket_dir,
     port: PORT,

@@ -1,0 +1,40 @@
+import type { ClaimedTask, LogStream, OnDeadline } from '@flotilla/shared';
+
+export type FakeAttempt = {
+  task_id: number;
+  epoch: number;
+  claim_id: string | undefined;
+  state: 'claimed' | 'running' | 'completed' | 'failed' | 'released' | 'lost';
+  log: Record<LogStream, Buffer>;
+  /** Every terminal report that was taken, in order; more than one is a defect. */
+  reports: { verb: string; body: Record<string, unknown> }[];
+  last_phase: string | null;
+};
+
+export type FakeTask = {
+  id: number;
+  status: 'queued' | 'running' | 'done' | 'failed' | 'deleted';
+  given: Partial<ClaimedTask>;
+  cancel_requested: boolean;
+  attempts: FakeAttempt[];
+};
+
+export type FakeDrain = { generation: number; remaining_ms: number | null; deadline: string | null; on_deadline: OnDeadline };
+
+/** What a fault does with a request instead of answering it; `after` ones happen when its effect is done. */
+export type Fault =
+  | { kind: 'reset'; after?: boolean }
+  | { kind: 'hang' }
+  | { kind: 'answer'; status: number; body: string; type?: string; after?: boolean };
+
+export type FakeRequest = { method: string; path: string; query: URLSearchParams; body: unknown; bytes: Buffer; token: string | null };
+
+export const json = (status: number, value: unknown): Fault => ({ kind: 'answer', status, body: JSON.stringify(value), type: 'application/json' });
+
+/** An error in the coordinator's own words. */
+export const apiError = (status: number, code: string, details?: Record<string, unknown>): Fault =>
+  json(status, { error: `fake: ${code}`, code, details, request_id: 'fake' });
+
+export const emptyLog = (): FakeAttempt['log'] => ({ stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) });
+
+export const isLive = ({ state }: FakeAttempt): boolean => state === 'claimed' || state === 'running';

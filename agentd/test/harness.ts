@@ -1,0 +1,124 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { inject, onTestFinished } from 'vitest';
+
+import { FakeCoordinator } from './fake-coordinator.ts';
+
+/** Waits for a condition; the only way a test waits. */
+export const waitFor = async <T>(what: string, look: () => T | Promise<T>, limit_ms = 15_000): Promise<NonNullable<T> & T> => {
+  const end = Date.now() + limit_ms;
+  for (;;) {
+    const value = await look();
+    if (value !== null && value !== undefined && value !== false) return value as NonNullable<T> & T;
+    if (Date.now() > end) throw new Error(`waited ${limit_ms} ms in vain for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
+};
+
+/** Processes that have this directory in their environment: everything agentd ever started for it. */
+export const processesOf = (state_dir: string): number[] =>
+  readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      // A zombie has an empty environment.
+      return readFileSync(`/proc/${name}/environ`, 'latin1').includes(`FLOTILLA_WORKDIR=${state_dir}/`) ? [Number(name)] : [];
+    } catch {
+      return [];
+    }
+  });
+
+export const isAlive = (pid: number): boolean => {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+export type Agentd = {
+  pid: number;
+  stdout: () => string;
+  stderr: () => string;
+  exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  ready: () => Promise<void>;
+  signal: (signal: NodeJS.Signals) => void;
+};
+
+export type Lab = {
+  fake: FakeCoordinator;
+  state_dir: string;
+  agentd: (env?: Record<string, string | undefined>) => Agentd;
+  /** Every line on stderr of every agentd of this lab. */
+  logs: () => string;
+};
+
+const launch = (env: Record<string, string | undefined>): Agentd => {
+  const child: ChildProcess = spawn(process.execPath, [inject('agentd')], { env: env as NodeJS.ProcessEnv, stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  // `close` comes after the pipes are read to their end: what was said last is in `stderr` then.
+  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+    child.on('close', (code, signal) => resolve({ code, signal }));
+  });
+  return {
+    pid: child.pid ?? 0,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    exited,
+    ready: async () => void (await waitFor(`ready of agentd; it said: ${stderr}`, () => stdout.includes('"event":"ready"'))),
+    signal: (signal) => child.kill(signal),
+  };
+};
+
+/** A coordinator, a state directory and agentds on it; all gone, with every process, when the test ends. */
+export const createLab = async (command: readonly string[], base: Record<string, string> = {}): Promise<Lab> => {
+  const fake = await new FakeCoordinator().start();
+  const state_dir = await mkdtemp(join(tmpdir(), 'flotilla-agentd-'));
+  const started: Agentd[] = [];
+  onTestFinished(async () => {
+    for (const agentd of started) agentd.signal('SIGKILL');
+    await Promise.all(started.map(({ exited }) => exited));
+    await fake.stop();
+    const left = processesOf(state_dir).filter(isAlive);
+    for (const pid of left) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // ended by itself
+      }
+    }
+    await waitFor('the processes of the test to be gone', () => processesOf(state_dir).filter(isAlive).length === 0);
+    await rm(state_dir, { recursive: true, force: true });
+  });
+  const env = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    FLOTILLA_URL: fake.url,
+    FLOTILLA_JOIN_TOKEN: fake.join_token,
+    FLOTILLA_STATE_DIR: state_dir,
+    FLOTILLA_AGENT_NAME: 'tester',
+    FLOTILLA_COMMAND: JSON.stringify(command),
+    FLOTILLA_LOG_POLL_MS: '25',
+    FLOTILLA_KILL_GRACE_MS: '400',
+    ...base,
+  };
+  return {
+    fake,
+    state_dir,
+    agentd: (extra = {}) => {
+      const agentd = launch({ ...env, ...extra });
+      started.push(agentd);
+      return agentd;
+    },
+    logs: () => started.map(({ stderr }) => stderr()).join('\n---\n'),
+  };
+};
+
+/** A command that runs a shell script. */
+export const script = (text: string): string[] => ['sh', '-c', text];

@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto';
+
+import { api, AppError, type Route } from '@flotilla/shared';
+import { Hono } from 'hono';
+
+import type { Deps } from '../deps.ts';
+import { auditHandlers } from '../routes/audit.ts';
+import { agentHandlers } from '../routes/agents.ts';
+import { eventHandlers } from '../routes/events.ts';
+import { mountOperations } from '../routes/operations.ts';
+import { taskHandlers } from '../routes/tasks.ts';
+import { apiTokenHandlers, joinTokenHandlers } from '../routes/tokens.ts';
+import { workspaceHandlers } from '../routes/workspaces.ts';
+import type { Handler, Handlers } from './context.ts';
+import { errorAnswer, toAppError } from './errors.ts';
+import { type Environment, implement } from './implement.ts';
+
+const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
+  workspaces: workspaceHandlers,
+  join_tokens: joinTokenHandlers,
+  api_tokens: apiTokenHandlers,
+  agents: agentHandlers,
+  tasks: taskHandlers,
+  events: eventHandlers,
+  audit: auditHandlers,
+};
+
+/** The whole HTTP surface: request id, metrics, the contract's routes, the operators' pages, one catch-all for errors. */
+export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> => {
+  const app = new Hono<Environment>();
+
+  app.use(async (c, next) => {
+    c.set('request_id', randomUUID());
+    c.set('route', 'unknown');
+    const started = performance.now();
+    await next();
+    c.header('x-request-id', c.get('request_id'));
+    deps.metrics.requests.observe({ route: c.get('route'), status: String(c.res.status) }, (performance.now() - started) / 1000);
+  });
+
+  for (const [resource, routes] of Object.entries(api)) {
+    const group = handlers[resource as keyof typeof api] as Record<string, Handler<Route>>; // same keys, see the type of `handlers`
+    for (const [name, route] of Object.entries(routes)) {
+      const handler = group[name];
+      if (handler === undefined) throw new Error(`${resource}.${name} has no handler`);
+      implement(app, deps, route as Route, handler, stopping);
+    }
+  }
+  mountOperations(app, deps);
+
+  app.notFound((c) => {
+    const { status, body, headers } = errorAnswer(
+      new AppError('not_found', { sentence: `There is no ${c.req.method} ${c.req.path}.`, hint: 'the contract is at /api/v1/openapi.json' }),
+      c.get('request_id'),
+    );
+    return Response.json(body, { status, headers });
+  });
+
+  app.onError((thrown, c) => {
+    const error = toAppError(thrown);
+    const request_id = c.get('request_id');
+    if (error.code === 'internal') deps.log.error({ error: thrown, request_id, route: c.get('route') }, 'a request failed');
+    else if (error.code === 'unavailable') deps.log.warn({ error: thrown, request_id, route: c.get('route') }, 'the database did not answer');
+    const { status, body, headers } = errorAnswer(error, request_id);
+    return Response.json(body, { status, headers: { ...headers, 'cache-control': 'no-store' } });
+  });
+  return app;
+};

@@ -1,0 +1,52 @@
+import { AppError } from '@flotilla/shared';
+
+/** Deeper JSON than this is nobody's task; recursive parsers would run out of stack. */
+const MAX_DEPTH = 64;
+
+/** Reads at most `max_bytes`; what is longer is refused without being kept. */
+export const readBytes = async (request: Request, max_bytes: number): Promise<Uint8Array> => {
+  const tooLarge = () =>
+    new AppError('body_too_large', { sentence: `The request body is larger than ${max_bytes} bytes.`, details: { max_bytes } });
+  if (Number(request.headers.get('content-length') ?? 0) > max_bytes) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.length;
+    if (size > max_bytes) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+};
+
+/** JSON of a body; an empty one is `{}`, so that actions without arguments need none. */
+export const parseJson = (bytes: Uint8Array): unknown => {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new AppError('not_json', { sentence: 'The request body is not valid UTF-8.', cause });
+  }
+  if (text.trim() === '') return {};
+  if (depthOf(text) > MAX_DEPTH) throw new AppError('not_json', { sentence: `The request body nests deeper than ${MAX_DEPTH} levels.` });
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new AppError('not_json', { hint: cause instanceof Error ? cause.message : 'send a JSON object', cause });
+  }
+};
+
+const depthOf = (text: string): number => {
+  let depth = 0;
+  let deepest = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (quoted) {
+      if (character === '\\') at += 1;
+      else if (character === '"') quoted = false;
+    } else if (character === '"') quoted = true;
+    else if (character === '[' || character === '{') deepest = Math.max(deepest, ++depth);
+    else if (character === ']' || character === '}') depth -= 1;
+  }
+  return deepest;
+};

@@ -1,0 +1,32 @@
+import type { Route, RouteInput, RouteOutput } from '@flotilla/shared';
+
+import type { Deps } from '../deps.ts';
+import type { Frame } from '../events/stream.ts';
+import type { Principal } from '../principal.ts';
+
+/** What a handler of one endpoint gets: parsed input, who calls, and a signal that ends with the socket or the server. */
+export type Call<R> = {
+  deps: Deps;
+  principal: Principal;
+  input: RouteInput<R>;
+  signal: AbortSignal;
+  /** The version an If-Match header names. */
+  if_match: number | undefined;
+  /** Where an event stream was cut, from its Last-Event-ID header. */
+  last_event_id: number | undefined;
+};
+
+/** Public endpoints may be called by nobody. */
+export type PublicCall<R> = Omit<Call<R>, 'principal'> & { principal: Principal | null };
+
+/** JSON as the contract says; streams as what they yield. */
+export type Answer<R> = R extends { output: 'text' }
+  ? AsyncIterable<Uint8Array>
+  : R extends { output: 'event-stream' }
+    ? AsyncIterable<Frame>
+    : RouteOutput<R>;
+
+export type Handler<R> = (call: Call<R>) => Promise<Answer<R>>;
+
+/** One handler per endpoint of a resource: a missing one does not compile. */
+export type Handlers<G extends Record<string, Route>> = { [K in keyof G]: Handler<G[K]> };

@@ -1,0 +1,97 @@
+import { AppError, type Route } from '@flotilla/shared';
+import type { Context, Hono } from 'hono';
+import { z } from 'zod';
+
+import type { Deps } from '../deps.ts';
+import { type Principal, requirePermission } from '../principal.ts';
+import { parseJson, readBytes } from './body.ts';
+import type { Call, Handler, PublicCall } from './context.ts';
+import { runOnce } from './idempotency.ts';
+import { checkProtocol, identify } from './principal.ts';
+import { respond } from './respond.ts';
+
+export type Environment = { Variables: { request_id: string; route: string } };
+
+const MAX_JSON_BYTES = 1_310_720; // a resolution of 1 MB and its quoting
+const PREFIXES = ['/api/v1', '/api'];
+
+type AnyHandler = (call: PublicCall<Route>) => Promise<unknown>;
+
+/**
+ * Mounts one endpoint under /api/v1 and /api, with its aliases: protocol, principal, permission, parsing, idempotency,
+ * answer. The only place that knows how the contract becomes HTTP.
+ */
+export const implement = <R extends Route>(app: Hono<Environment>, deps: Deps, route: R, handler: Handler<R>, stopping: AbortSignal): void => {
+  const handle = async (c: Context<Environment>): Promise<Response> => {
+    c.set('route', `${route.method} ${route.path}`);
+    checkProtocol(c.req.raw.headers);
+    const principal = await identify(deps, c.req.raw.headers, c.get('request_id'));
+    if (route.permission !== 'public') {
+      if (principal === null) throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
+      requirePermission(principal, route.permission);
+    }
+    const input = await parseInput(deps, route, c);
+    requireSelf(route, principal, input.params);
+    const signal = AbortSignal.any([c.req.raw.signal, stopping]);
+    const { headers } = c.req.raw;
+    const call = { deps, principal, input: input as Call<Route>['input'], signal, if_match: readIfMatch(headers), last_event_id: readLastEventId(headers) };
+    const run = (within: Deps) => (handler as unknown as AnyHandler)({ ...call, deps: within });
+    const key = c.req.header('idempotency-key');
+    const once = route.creates === true && key !== undefined && principal !== null;
+    return respond(route, once ? await runOnce(deps, principal, { key, route, body: input.body }, run) : await run(deps));
+  };
+  for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);
+};
+
+const parseInput = async (deps: Deps, route: Route, c: Context<Environment>) => ({
+  params: route.params?.parse(c.req.param()),
+  query: parseQuery(route, c.req.query()),
+  body: route.body === undefined ? undefined : await parseBody(deps, route, route.body, c.req.raw),
+});
+
+/** A misspelt filter must not silently answer everything: people's query parameters are checked like their bodies. */
+const parseQuery = (route: Route, query: Record<string, string>) =>
+  route.audience === 'person' ? (route.query ?? z.object({})).strict().parse(query) : route.query?.parse(query);
+
+const parseBody = async (deps: Deps, route: Route, schema: z.ZodType | 'bytes', request: Request): Promise<unknown> => {
+  const bytes = await readBytes(request, route.max_bytes ?? MAX_JSON_BYTES);
+  if (schema === 'bytes') return bytes;
+  const json = unwrap(route, parseJson(bytes));
+  const parsed = schema.parse(json);
+  if (route.audience === 'agent') countUnknown(deps, route, json, parsed);
+  return parsed;
+};
+
+/** A PATCH takes its fields bare or wrapped: {"task": {…}}. */
+const unwrap = (route: Route, json: unknown): unknown => {
+  if (route.method !== 'PATCH' || typeof json !== 'object' || json === null) return json;
+  const wrapper = route.tag.replace(/s$/, '');
+  const entries = Object.entries(json);
+  return entries.length === 1 && entries[0]?.[0] === wrapper ? entries[0][1] : json;
+};
+
+const countUnknown = (deps: Deps, route: Route, given: unknown, parsed: unknown): void => {
+  if (typeof given !== 'object' || given === null || typeof parsed !== 'object' || parsed === null) return;
+  const unknown = Object.keys(given).filter((key) => !(key in parsed)).length;
+  if (unknown > 0) deps.metrics.unknown_fields.inc({ route: route.path }, unknown);
+};
+
+/** `agent:self` routes name an agent in their path; another agent's record does not exist for this one. */
+const requireSelf = (route: Route, principal: Principal | null, params: Record<string, unknown> | undefined): void => {
+  if (route.permission === 'agent:self' && principal?.id !== params?.id) throw new AppError('not_found');
+};
+
+const readIfMatch = (headers: Headers): number | undefined => {
+  const header = headers.get('if-match');
+  if (header === null || header === '*') return undefined;
+  const version = Number(/^(?:W\/)?"?(\d{1,15})"?$/.exec(header)?.[1] ?? Number.NaN);
+  if (Number.isNaN(version)) throw new AppError('invalid_input', { sentence: 'If-Match: use the number of the row version, as the ETag gives it' });
+  return version;
+};
+
+const readLastEventId = (headers: Headers): number | undefined => {
+  const header = headers.get('last-event-id');
+  if (header === null || header === '') return undefined;
+  if (!/^\d{1,15}$/.test(header)) throw new AppError('invalid_input', { sentence: 'Last-Event-ID: use the id of the last event, unchanged' });
+  return Number(header);
+};

@@ -1,0 +1,36 @@
+import { AppError, PROTOCOL_VERSION } from '@flotilla/shared';
+
+import type { Deps } from '../deps.ts';
+import type { Principal } from '../principal.ts';
+import { authenticate } from '../tokens/authenticate.ts';
+
+/** The credential of a request: `Authorization: Bearer` or `x-api-key`; never a cookie, never a query parameter. */
+const readToken = (headers: Headers): string | null => {
+  const authorization = headers.get('authorization');
+  if (authorization !== null) return /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? null;
+  return headers.get('x-api-key');
+};
+
+/** Who calls. No credential is null; a wrong one is 401, so that a typo is not mistaken for an anonymous call. */
+export const identify = async (deps: Deps, headers: Headers, request_id: string): Promise<Principal | null> => {
+  const token = readToken(headers);
+  if (token === null) {
+    if (headers.has('authorization')) throw new AppError('unauthenticated', { hint: 'use Authorization: Bearer <token>, or x-api-key' });
+    return null;
+  }
+  const principal = await authenticate(deps, token);
+  if (principal === null) throw new AppError('unauthenticated', { sentence: 'The token is unknown, revoked or expired.' });
+  return { ...principal, request_id };
+};
+
+/** A coordinator speaks its protocol version and the one before; the first has none before it. */
+export const checkProtocol = (headers: Headers): void => {
+  const spoken = headers.get('flotilla-protocol');
+  if (spoken === null) return;
+  const version = Number(spoken);
+  if (version === PROTOCOL_VERSION || (version === PROTOCOL_VERSION - 1 && version > 0)) return;
+  throw new AppError('protocol_unsupported', {
+    sentence: `Protocol ${spoken} is not spoken here; this coordinator speaks ${PROTOCOL_VERSION}.`,
+    hint: 'upgrade the older of the two; the agent keeps its work and results until then',
+  });
+};

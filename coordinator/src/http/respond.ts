@@ -1,0 +1,42 @@
+import type { Route } from '@flotilla/shared';
+
+import type { Frame } from '../events/stream.ts';
+
+const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
+
+/** Bytes of a generator as a response body; cancelling the body ends the generator. */
+const streamOf = (chunks: AsyncIterable<Uint8Array>): ReadableStream => ReadableStream.from(chunks);
+
+const encoder = new TextEncoder();
+
+async function* encodeFrames(frames: AsyncIterable<Frame>): AsyncGenerator<Uint8Array> {
+  for await (const { id, event, data } of frames) {
+    const lines = [`id: ${id}`, ...(event === undefined ? [] : [`event: ${event}`]), ...(data === undefined ? [] : [`data: ${data}`])];
+    yield encoder.encode(`${lines.join('\n')}\n\n`);
+  }
+}
+
+/** The row version of a resource, for If-Match. */
+const etagOf = (answer: unknown): Record<string, string> => {
+  if (typeof answer !== 'object' || answer === null) return {};
+  const version = 'row_version' in answer ? answer.row_version : 'version' in answer ? answer.version : null;
+  return typeof version === 'number' ? { etag: `"${version}"` } : {};
+};
+
+/** Turns what a handler answered into the response its route promises. Null where JSON was promised is 204. */
+export const respond = (route: Route, answer: unknown): Response => {
+  if (route.output === 'text') {
+    // The handler's type for text routes is a byte generator.
+    return new Response(streamOf(answer as AsyncIterable<Uint8Array>), {
+      headers: { ...NO_STORE, 'content-type': 'text/plain; charset=utf-8', 'x-accel-buffering': 'no' },
+    });
+  }
+  if (route.output === 'event-stream') {
+    // The handler's type for event streams is a frame generator.
+    return new Response(streamOf(encodeFrames(answer as AsyncIterable<Frame>)), {
+      headers: { ...NO_STORE, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' },
+    });
+  }
+  if (answer === null) return new Response(null, { status: 204, headers: NO_STORE });
+  return Response.json(answer, { status: route.status, headers: { ...NO_STORE, ...etagOf(answer) } });
+};

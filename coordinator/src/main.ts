@@ -1,0 +1,44 @@
+import { pino } from 'pino';
+
+import { readConfig } from './config.ts';
+import { runCoordinator } from './run.ts';
+import { explainStartFailure } from './start-failure.ts';
+
+/** Beyond this a stop is not clean any more: say so and go. */
+const HARD_STOP_MS = 25_000;
+
+const stop = new AbortController();
+for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.on(name, () => {
+    if (stop.signal.aborted) return;
+    stop.abort(new Error(name));
+    setTimeout(() => {
+      process.stderr.write('the coordinator did not stop in time\n');
+      process.exit(1);
+    }, HARD_STOP_MS).unref();
+  });
+}
+
+try {
+  const config = readConfig(process.env);
+  // Stdout carries the one `listening` line for scripts; everything else goes to stderr.
+  const log = pino(
+    { level: config.FLOTILLA_LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime, errorKey: 'error', redact: ['*.token', '*.authorization'] },
+    pino.destination(2),
+  );
+  await runCoordinator(
+    config,
+    log,
+    {
+      listening: (url) => process.stdout.write(`${JSON.stringify({ event: 'listening', url })}\n`),
+      adminToken: (token) => process.stderr.write(`The admin token, shown this once: ${token}\n`),
+    },
+    stop.signal,
+  );
+  process.exit(0);
+} catch (error) {
+  if (stop.signal.aborted) process.exit(0);
+  const explained = explainStartFailure(error);
+  process.stderr.write(explained === null ? `${error instanceof Error ? error.stack : String(error)}\n` : `${explained}\n`);
+  process.exit(explained === null ? 1 : 2);
+}

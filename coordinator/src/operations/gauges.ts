@@ -1,0 +1,27 @@
+import { agentStatus, agentStatuses, taskStatuses } from '@flotilla/shared';
+
+import type { Deps } from '../deps.ts';
+
+/** Fills the gauges that are counts in the database; once per scrape, over all workspaces. */
+export const readGauges = async (deps: Deps): Promise<void> => {
+  const { sql } = deps.db;
+  const { metrics, config } = deps;
+  const tasks = await sql<{ status: string; count: number }[]>`select status, count(*)::int as count from tasks where deleted_at is null group by status`;
+  for (const status of taskStatuses) metrics.tasks.set({ status }, tasks.find((row) => row.status === status)?.count ?? 0);
+  const agents = await sql<{ disabled_at: string | null; eligibility: 'eligible' | 'ineligible'; silent_ms: number | null }[]>`
+    select disabled_at, eligibility, (extract(epoch from flotilla_now() - b.last_heartbeat_at) * 1000)::float8 as silent_ms
+    from agents a left join agent_beats b on b.agent_id = a.id where deleted_at is null`;
+  const counts = new Map<string, number>();
+  for (const agent of agents) {
+    const status = agentStatus(agent, config.FLOTILLA_LOST_MS);
+    counts.set(status, (counts.get(status) ?? 0) + 1);
+  }
+  for (const status of agentStatuses) metrics.agents.set({ status }, counts.get(status) ?? 0);
+  const [queue] = await sql<{ oldest_s: number; unsequenced: number }[]>`
+    select coalesce(extract(epoch from flotilla_now() - min(created_at)), 0)::float8 as oldest_s,
+      (select count(*)::int from events where seq is null) as unsequenced
+    from tasks where status in ('inbox', 'assigned') and deferred_until is null and deleted_at is null`;
+  metrics.oldest_ready.set(queue?.oldest_s ?? 0);
+  metrics.unsequenced.set(queue?.unsequenced ?? 0);
+  metrics.parked_claims.set(deps.desk.parked());
+};

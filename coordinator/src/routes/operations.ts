@@ -1,0 +1,21 @@
+import type { Hono } from 'hono';
+
+import type { Deps } from '../deps.ts';
+import type { Environment } from '../http/implement.ts';
+import { openApiDocument } from '../http/openapi.ts';
+import { readGauges } from '../operations/gauges.ts';
+
+/** What operators and their tools read: liveness, readiness, metrics, the contract. Outside the contract itself. */
+export const mountOperations = (app: Hono<Environment>, deps: Deps): void => {
+  app.get('/healthz', (c) => c.json({ ok: true }));
+  app.get('/readyz', async (c) => {
+    await deps.db.sql`select 1`;
+    return c.json({ ready: true });
+  });
+  app.get('/metrics', async (c) => {
+    await readGauges(deps);
+    return c.body(await deps.metrics.registry.metrics(), 200, { 'content-type': deps.metrics.registry.contentType });
+  });
+  const document = JSON.stringify(openApiDocument());
+  for (const path of ['/api/v1/openapi.json', '/api/openapi.json']) app.get(path, (c) => c.body(document, 200, { 'content-type': 'application/json' }));
+};

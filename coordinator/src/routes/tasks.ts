@@ -1,0 +1,46 @@
+import type { api } from '@flotilla/shared';
+
+import type { Handlers } from '../http/context.ts';
+import { appendLog } from '../logs/append.ts';
+import { readLog, selectLog } from '../logs/read.ts';
+import { assignTask, unassignTask } from '../tasks/assign.ts';
+import { cancelTask } from '../tasks/cancel.ts';
+import { claimNext, claimTasks } from '../tasks/claim/claim.ts';
+import { completeTask } from '../tasks/complete.ts';
+import { createTask } from '../tasks/create.ts';
+import { deleteTask } from '../tasks/delete.ts';
+import { failTask } from '../tasks/fail.ts';
+import { patchTask } from '../tasks/patch.ts';
+import { getTask, listAttempts, listTasks } from '../tasks/queries.ts';
+import { releaseTask } from '../tasks/release.ts';
+import { retryTask } from '../tasks/retry.ts';
+import { startTask } from '../tasks/start.ts';
+import { unclaimTask } from '../tasks/unclaim.ts';
+import { reportUsage } from '../tasks/usage.ts';
+
+export const taskHandlers: Handlers<typeof api.tasks> = {
+  create: ({ deps, principal, input }) => createTask(deps, principal, input),
+  list: ({ deps, principal, input }) => listTasks(deps, principal, input.query),
+  next: ({ deps, principal, input, signal }) => claimNext(deps, principal, input, signal),
+  claim: ({ deps, principal, input, signal }) => claimTasks(deps, principal, input, signal),
+  get: ({ deps, principal, input }) => getTask(deps, principal, input.params.id),
+  patch: ({ deps, principal, input, if_match }) => patchTask(deps, principal, { ...input, if_match }),
+  delete: ({ deps, principal, input }) => deleteTask(deps, principal, input),
+  assign: ({ deps, principal, input }) => assignTask(deps, principal, input),
+  unassign: ({ deps, principal, input }) => unassignTask(deps, principal, input),
+  cancel: ({ deps, principal, input }) => cancelTask(deps, principal, input),
+  retry: ({ deps, principal, input }) => retryTask(deps, principal, input),
+  release: ({ deps, principal, input }) => releaseTask(deps, principal, input),
+  attempts: ({ deps, principal, input }) => listAttempts(deps, principal, input),
+  readLog: async ({ deps, principal, input, signal }) => {
+    // Looked up before the stream begins: an unknown task must still be a 404.
+    const selected = await selectLog(deps, principal, input);
+    return readLog(deps, selected ?? (() => selectLog(deps, principal, input)), input.query.follow, signal);
+  },
+  start: ({ deps, principal, input }) => startTask(deps, principal, input),
+  unclaim: ({ deps, principal, input }) => unclaimTask(deps, principal, input),
+  log: ({ deps, principal, input }) => appendLog(deps, principal, input),
+  usage: ({ deps, principal, input }) => reportUsage(deps, principal, input),
+  complete: ({ deps, principal, input }) => completeTask(deps, principal, input),
+  fail: ({ deps, principal, input }) => failTask(deps, principal, input),
+};

@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+
+import { group } from '@flotilla/shared';
+import type { Logger } from 'pino';
+
+import type { Config } from './config.ts';
+import { connect } from './db/client.ts';
+import { createDatabase } from './db/database.ts';
+import { migrateDatabase } from './db/migrate.ts';
+import { runNotifications } from './db/notify.ts';
+import { provideDatabase } from './db/provide.ts';
+import type { Deps } from './deps.ts';
+import { sequencerLoop } from './events/sequencer.ts';
+import { startHttp } from './http/server.ts';
+import { createHub } from './hub.ts';
+import { openJobBackend } from './jobs/backend.ts';
+import { runMaintenance } from './jobs/maintenance.ts';
+import { createMetrics } from './metrics.ts';
+import { createClaimDesk } from './tasks/claim/desk.ts';
+import { markAlive } from './tasks/expire/guards.ts';
+import { aliveLoop, deferLoop, expireLoop } from './tasks/expire/loop.ts';
+import { createQueueClasses } from './tasks/queue-classes.ts';
+import { ensureFirstWorkspace, loadAttemptKey } from './workspaces/bootstrap.ts';
+
+const MIGRATIONS = fileURLToPath(new URL('../drizzle', import.meta.url));
+
+export type Announce = {
+  /** The API answers at this URL. */
+  listening(url: string): void;
+  /** An admin token was made just now; nobody can read it again. */
+  adminToken(token: string): void;
+};
+
+/** The whole coordinator, from database to HTTP, until the signal aborts; then in reverse. */
+export const runCoordinator = async (config: Config, log: Logger, announce: Announce, signal: AbortSignal): Promise<void> => {
+  const database = await provideDatabase(config, log, signal);
+  try {
+    await migrateDatabase(database.facts, MIGRATIONS);
+    const pool = connect(database.facts, { max: config.FLOTILLA_DB_CONNECTIONS, name: 'flotilla' });
+    try {
+      const db = createDatabase(pool);
+      const made = await ensureFirstWorkspace(db, config.FLOTILLA_ADMIN_TOKEN);
+      if (made !== null) announce.adminToken(made);
+      const deps: Deps = {
+        config,
+        db,
+        log,
+        metrics: createMetrics(),
+        hub: createHub(),
+        classes: createQueueClasses(),
+        desk: createClaimDesk(),
+        attempt_key: await loadAttemptKey(db),
+        random: Math.random,
+      };
+      deps.hub.on('work', (queue_class_id, count) => deps.desk.wake(deps, queue_class_id, count));
+      deps.hub.on('interrupt', (agent_id) => deps.desk.end(agent_id));
+      // Before anything may expire: the gap since the last coordinator lived is found here.
+      await markAlive(deps);
+      const jobs = await openJobBackend(database.facts, config.REDIS_URL);
+      const http = await startHttp(deps);
+      announce.listening(http.url);
+      await group(
+        {
+          http: (until) => untilAborted(until).then(http.close),
+          postgres: database.supervise,
+          alive: (until) => aliveLoop(deps, until),
+          expire: (until) => expireLoop(deps, until),
+          defer: (until) => deferLoop(deps, until),
+          sequencer: (until) => sequencerLoop(deps, until),
+          notifications: (until) => runNotifications(deps, pool, randomUUID(), until),
+          maintenance: (until) => runMaintenance(deps, jobs, until),
+        },
+        signal,
+      );
+    } finally {
+      await pool.end({ timeout: 5 });
+    }
+  } finally {
+    await database.stop();
+  }
+};
+
+const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });

@@ -1,0 +1,68 @@
+import type { Role } from '@flotilla/shared';
+
+import type { Deps } from '../deps.ts';
+import type { Principal } from '../principal.ts';
+import { readAttemptToken } from './attempt-token.ts';
+import { digestSecret } from './secret.ts';
+
+/** How long a token may be believed without asking the database: other coordinators see a revocation this late. */
+const BELIEVE_MS = 5_000;
+const MAX_CACHED = 20_000;
+/** `last_used_at` is worth one write a minute, not one a request. */
+const TOUCH_MS = 60_000;
+
+type Found = { kind: 'api_token' | 'agent'; id: number; token_id: number; name: string; role: string; workspace_id: number; stale: boolean };
+
+const cache = new Map<string, { principal: Principal; until: number }>();
+
+/** Drops what this coordinator believes: something was revoked, disabled or deleted. */
+export const forgetPrincipals = (): void => cache.clear();
+
+/** Who a token is, or null. Tokens are found by digest; the attempt's own by signature and live epoch. */
+export const authenticate = async (deps: Deps, token: string): Promise<Principal | null> => {
+  if (token.startsWith('flt_')) return authenticateAttempt(deps, token);
+  const digest = digestSecret(token);
+  const key = digest.toString('base64');
+  const believed = cache.get(key);
+  if (believed !== undefined && believed.until > performance.now()) return believed.principal;
+  const found = await findToken(deps, digest);
+  if (found === null) {
+    cache.delete(key);
+    return null;
+  }
+  const role: Role = found.kind === 'agent' ? 'agent' : (found.role as Role); // the column holds what the contract allows
+  const principal: Principal = { kind: found.kind, id: found.id, name: found.name, role, workspace_id: found.workspace_id };
+  if (found.stale) await touch(deps, found);
+  if (cache.size >= MAX_CACHED) cache.clear();
+  cache.set(key, { principal, until: performance.now() + BELIEVE_MS });
+  return principal;
+};
+
+const findToken = async (deps: Deps, digest: Uint8Array): Promise<Found | null> => {
+  const [found] = await deps.db.sql<Found[]>`
+    select 'api_token' as kind, id, id as token_id, name, role, workspace_id,
+      coalesce(last_used_at < flotilla_now() - ${TOUCH_MS} * interval '1 ms', true) as stale
+    from api_tokens where digest = ${digest} and revoked_at is null and (expires_at is null or expires_at > flotilla_now())
+    union all
+    select 'agent', a.id, k.id, a.name, a.role, a.workspace_id, coalesce(k.last_used_at < flotilla_now() - ${TOUCH_MS} * interval '1 ms', true)
+    from agent_tokens k join agents a on a.id = k.agent_id
+    where k.digest = ${digest} and k.revoked_at is null`;
+  return found ?? null;
+};
+
+const touch = async (deps: Deps, found: Found): Promise<void> => {
+  const { sql } = deps.db;
+  if (found.kind === 'agent') await sql`update agent_tokens set last_used_at = flotilla_now() where id = ${found.token_id}`;
+  else await sql`update api_tokens set last_used_at = flotilla_now() where id = ${found.token_id}`;
+};
+
+const authenticateAttempt = async (deps: Deps, token: string): Promise<Principal | null> => {
+  const claimed = readAttemptToken(deps.attempt_key, token);
+  if (claimed === null) return null;
+  const [attempt] = await deps.db.sql<{ id: number; workspace_id: number }[]>`
+    select a.id, a.workspace_id from attempts a join leases l on l.attempt_id = a.id
+    where a.epoch = ${claimed.epoch} and a.task_id = ${claimed.task_id}`;
+  if (attempt === undefined) return null;
+  const { id, workspace_id } = attempt;
+  return { kind: 'attempt', id, name: `TASK-${claimed.task_id}`, role: 'attempt', workspace_id, task_id: claimed.task_id };
+};

@@ -1,0 +1,57 @@
+import { agentStatuses, type api, type RouteInput, type RouteOutput, taskStatuses, type Workspace } from '@flotilla/shared';
+
+import { listAgents } from '../agents/queries.ts';
+import { decodeCursor, pageOf } from '../db/page.ts';
+import type { Deps } from '../deps.ts';
+import type { Principal } from '../principal.ts';
+import { explainWaiting, type Waiting } from '../tasks/waiting-for.ts';
+import { VERSION } from '../version.ts';
+
+/** Queued tasks that the status page explains one by one; beyond, the counts of these stand for all. */
+const EXPLAINED = 2_000;
+
+export const whoAmI = async (deps: Deps, principal: Principal): Promise<RouteOutput<typeof api.workspaces.me>> => {
+  const [workspace] = await deps.db.sql<Workspace[]>`select id, slug, name, created_at from workspaces where id = ${principal.workspace_id}`;
+  if (workspace === undefined) throw new Error('a principal without workspace');
+  const { kind, id, name, role } = principal;
+  return { principal: { kind, id, name, role }, workspace };
+};
+
+export const listWorkspaces = async (
+  deps: Deps,
+  principal: Principal,
+  { query }: RouteInput<typeof api.workspaces.list>,
+): Promise<RouteOutput<typeof api.workspaces.list>> => {
+  const rows = await deps.db.sql<Workspace[]>`
+    select id, slug, name, created_at from workspaces
+    where (id = ${principal.workspace_id} or ${principal.workspace_id} = 1) and id < ${decodeCursor(query.cursor)} order by id desc limit ${query.limit + 1}`;
+  const { items, next_cursor } = pageOf(rows, query.limit);
+  return { workspaces: items, next_cursor };
+};
+
+/** One look at a workspace: agents and tasks by status, slots, and why queued tasks wait. */
+export const readStatus = async (deps: Deps, principal: Principal): Promise<RouteOutput<typeof api.workspaces.status>> => {
+  const { sql } = deps.db;
+  const { workspace } = await whoAmI(deps, principal);
+  const byStatus = await sql<{ status: string; count: number }[]>`
+    select status, count(*)::int as count from tasks where workspace_id = ${principal.workspace_id} and deleted_at is null group by status`;
+  const queued = await sql<Waiting[]>`
+    select id, workspace_id, status, assigned_to, assigned_agent_id, required_tags, executor, not_before, deferred_until from tasks
+    where workspace_id = ${principal.workspace_id} and status in ('backlog', 'inbox', 'assigned') and deleted_at is null limit ${EXPLAINED}`;
+  const waiting: Record<string, number> = {};
+  for (const { code } of (await explainWaiting(deps, queued)).values()) waiting[code] = (waiting[code] ?? 0) + 1;
+  const agents: Record<string, number> = Object.fromEntries(agentStatuses.map((status) => [status, 0]));
+  const slots = { total: 0, used: 0 };
+  for (let cursor: string | undefined, more = true; more; ) {
+    const page = await listAgents(deps, principal, { query: { limit: 500, cursor } });
+    for (const agent of page.agents) {
+      agents[agent.status] = (agents[agent.status] ?? 0) + 1;
+      if (agent.status === 'online') slots.total += agent.slots;
+      slots.used += agent.slots_used;
+    }
+    more = page.next_cursor !== null;
+    cursor = page.next_cursor ?? undefined;
+  }
+  const tasks = Object.fromEntries(taskStatuses.map((status) => [status, byStatus.find((row) => row.status === status)?.count ?? 0]));
+  return { version: VERSION, workspace: workspace.slug, agents, tasks, slots, waiting };
+};
