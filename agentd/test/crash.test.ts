@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 
 import { crashLabels } from '../src/crash-point.ts';
-import { createLab, isAlive, type Lab, processesOf, script, waitFor } from './harness.ts';
+import { isAlive, type Lab, processesOf, script, test, waitFor } from './harness.ts';
 
 const settled = async ({ fake, state_dir }: Lab): Promise<boolean> =>
   fake.attempts().length > 0 && fake.attempts().every(({ reports }) => reports.length > 0) && (await readdir(join(state_dir, 'attempts'))).length === 0;
@@ -19,7 +19,7 @@ const EXPECTED = Array.from({ length: 40 }, (_, index) => `line ${index + 1}\n`)
 const WORK = script('setsid sleep 300 & i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo line $i; echo line $i >&2; sleep 0.01; done');
 
 describe.concurrent('kill -9 of agentd', () => {
-  test.for(crashLabels)('at %s: one result, the same log, no orphan', async (label) => {
+  test.for(crashLabels)('at %s: one result, the same log, no orphan', async (label, { createLab }) => {
     const lab = await createLab(WORK);
     const { fake, state_dir, agentd } = lab;
     const task = fake.addTask();
@@ -40,7 +40,7 @@ describe.concurrent('kill -9 of agentd', () => {
 describe.concurrent('kill -9 of an attempt', () => {
   const SLOW = script('setsid sleep 300 & echo begun; sleep 300');
 
-  test('of its shim: everything it ran ends, its log is kept, the task may be tried again', async () => {
+  test('of its shim: everything it ran ends, its log is kept, the task may be tried again', async ({ createLab }) => {
     const lab = await createLab(SLOW);
     const task = lab.fake.addTask();
     await lab.agentd().ready();
@@ -52,7 +52,7 @@ describe.concurrent('kill -9 of an attempt', () => {
     expect(processesOf(lab.state_dir).filter(isAlive)).toEqual([]);
   });
 
-  test('of its shim while agentd is away: the next start finds it out', async () => {
+  test('of its shim while agentd is away: the next start finds it out', async ({ createLab }) => {
     const lab = await createLab(SLOW);
     const task = lab.fake.addTask();
     const first = lab.agentd();
@@ -66,7 +66,7 @@ describe.concurrent('kill -9 of an attempt', () => {
     expect(processesOf(lab.state_dir).filter(isAlive)).toEqual([]);
   });
 
-  test('of its executor: the signal is reported and the task may be tried again', async () => {
+  test('of its executor: the signal is reported and the task may be tried again', async ({ createLab }) => {
     const lab = await createLab(SLOW);
     const task = lab.fake.addTask();
     await lab.agentd().ready();

@@ -3,23 +3,23 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect } from 'vitest';
 
-import packageJson from '../package.json' with { type: 'json' };
 import { VERSION } from '../src/version.ts';
 import { apiError } from './fake-state.ts';
-import { createLab, isAlive, processesOf, script, waitFor } from './harness.ts';
+import { isAlive, processesOf, script, test, waitFor } from './harness.ts';
 
-test('the version is that of the package', () => {
-  expect(VERSION).toBe(packageJson.version);
+test('the version is that of the package', async () => {
+  const { version } = JSON.parse(await readFile(join(import.meta.dirname, '../package.json'), 'utf8')) as { version: string };
+  expect(VERSION).toBe(version);
 });
 
 describe.concurrent('stopping', () => {
-  test('detaches: the task runs on, and the next start adopts it and delivers', async () => {
+  test('detaches: the task runs on, and the next start adopts it and delivers', async ({ createLab }) => {
     const lab = await createLab(script('echo begun; while [ ! -e "$FLOTILLA_WORKDIR/../go" ]; do sleep 0.02; done; echo end'));
     const task = lab.fake.addTask();
     const first = lab.agentd();
-    await waitFor('the task to have begun', () => task.attempts[0]?.log.stdout.length);
+    await waitFor('the task to have begun', () => task.attempts[0]?.last_phase === 'running' && task.attempts[0].log.stdout.length > 0);
     const asked = Date.now();
     first.signal('SIGTERM');
     expect(await first.exited).toEqual({ code: 0, signal: null });
@@ -33,7 +33,7 @@ describe.concurrent('stopping', () => {
     expect(task.attempts).toHaveLength(1);
   });
 
-  test('takes no two seconds even when the coordinator hangs', async () => {
+  test('takes no two seconds even when the coordinator hangs', async ({ createLab }) => {
     const lab = await createLab(script('echo begun; sleep 300'));
     const task = lab.fake.addTask();
     const first = lab.agentd();
@@ -45,7 +45,7 @@ describe.concurrent('stopping', () => {
     expect(Date.now() - asked).toBeLessThan(2000);
   });
 
-  test('in the instant a task ends loses nothing', async () => {
+  test('in the instant a task ends loses nothing', async ({ createLab }) => {
     const lab = await createLab(script('while [ ! -e "$FLOTILLA_WORKDIR/../go" ]; do sleep 0.01; done; echo end'));
     const task = lab.fake.addTask();
     const first = lab.agentd();
@@ -60,7 +60,7 @@ describe.concurrent('stopping', () => {
 });
 
 describe.concurrent('claiming', () => {
-  test('replays a claim whose answer was lost under the same id, and runs its task once', async () => {
+  test('replays a claim whose answer was lost under the same id, and runs its task once', async ({ createLab }) => {
     const lab = await createLab(script('echo ran'));
     const task = lab.fake.addTask();
     let lost = 0;
@@ -72,7 +72,7 @@ describe.concurrent('claiming', () => {
     expect(new Set(ids.slice(0, 4)).size).toBe(1);
   });
 
-  test('stops while another instance is active, and work goes on', async () => {
+  test('stops while another instance is active, and work goes on', async ({ createLab }) => {
     const lab = await createLab(script('echo begun; sleep 300'), { FLOTILLA_SLOTS: '2' });
     const task = lab.fake.addTask();
     const agentd = lab.agentd();
@@ -89,7 +89,7 @@ describe.concurrent('claiming', () => {
 });
 
 describe.concurrent('starting', () => {
-  test('with an identity is ready before the coordinator is', async () => {
+  test('with an identity is ready before the coordinator is', async ({ createLab }) => {
     const lab = await createLab(script('true'));
     const first = lab.agentd();
     await first.ready();
@@ -100,7 +100,7 @@ describe.concurrent('starting', () => {
     expect((await stat(join(lab.state_dir, 'identity.json'))).mode & 0o777).toBe(0o600);
   });
 
-  test('registers with one digest however often the answer is lost', async () => {
+  test('registers with one digest however often the answer is lost', async ({ createLab }) => {
     const lab = await createLab(script('true'));
     let lost = 0;
     lab.fake.fault = ({ path }) => (path === '/agents/register' && lost++ < 2 ? { kind: 'reset', after: true } : null);
@@ -108,7 +108,7 @@ describe.concurrent('starting', () => {
     expect(lab.fake.registered?.count).toBe(3);
   });
 
-  test('a second agentd on the same state directory is refused; a dead one leaves no lock', async () => {
+  test('a second agentd on the same state directory is refused; a dead one leaves no lock', async ({ createLab }) => {
     const lab = await createLab(script('true'));
     const first = lab.agentd();
     await first.ready();
@@ -123,7 +123,7 @@ describe.concurrent('starting', () => {
     expect((await readdir(lab.state_dir)).filter((name) => name.startsWith('agentd.lock'))).toEqual(['agentd.lock']);
   });
 
-  test('a refused join token is explained, not shown', async () => {
+  test('a refused join token is explained, not shown', async ({ createLab }) => {
     const lab = await createLab(script('true'));
     const agentd = lab.agentd({ FLOTILLA_JOIN_TOKEN: 'flj_wrong-canary' });
     expect((await agentd.exited).code).toBe(1);
@@ -131,7 +131,7 @@ describe.concurrent('starting', () => {
     expect(agentd.stderr()).not.toContain('canary');
   });
 
-  test('bad settings are named one by one with their remedy, and without a stack', async () => {
+  test('bad settings are named one by one with their remedy, and without a stack', async ({ createLab }) => {
     const lab = await createLab(script('true'));
     const agentd = lab.agentd({
       FLOTILLA_URL: 'ftp://x', FLOTILLA_SLOTS: '0', FLOTILLA_COMMAND: 'sh -c true', FLOTILLA_EXECUTOR: 'openclaw', FLOTILLA_PASS_ENV: 'FLOTILLA_JOIN_TOKEN',
@@ -152,7 +152,7 @@ describe.concurrent('starting', () => {
     expect(unjoined.stderr()).toMatch(/This host has not joined yet .* set FLOTILLA_JOIN_TOKEN_FILE/);
   });
 
-  test('settings may come from a file; the environment wins', async () => {
+  test('settings may come from a file; the environment wins', async ({ createLab, onTestFinished }) => {
     const lab = await createLab(script('true'));
     const dir = await mkdtemp(join(tmpdir(), 'flotilla-agentd-config-'));
     onTestFinished(() => rm(dir, { recursive: true, force: true }));
@@ -166,7 +166,7 @@ describe.concurrent('starting', () => {
   });
 });
 
-test('a listener that never answers does not keep it from stopping before it has joined', async () => {
+test('a listener that never answers does not keep it from stopping before it has joined', async ({ createLab }) => {
   const lab = await createLab(script('true'));
   const silent = createServer(() => {});
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { inject, onTestFinished } from 'vitest';
+import { inject, test as base } from 'vitest';
 
 import { FakeCoordinator } from './fake-coordinator.ts';
 
@@ -76,26 +76,10 @@ const launch = (env: Record<string, string | undefined>): Agentd => {
   };
 };
 
-/** A coordinator, a state directory and agentds on it; all gone, with every process, when the test ends. */
-export const createLab = async (command: readonly string[], base: Record<string, string> = {}): Promise<Lab> => {
+const openLab = async (command: readonly string[], given: Record<string, string>): Promise<Lab & { close: () => Promise<void> }> => {
   const fake = await new FakeCoordinator().start();
   const state_dir = await mkdtemp(join(tmpdir(), 'flotilla-agentd-'));
   const started: Agentd[] = [];
-  onTestFinished(async () => {
-    for (const agentd of started) agentd.signal('SIGKILL');
-    await Promise.all(started.map(({ exited }) => exited));
-    await fake.stop();
-    const left = processesOf(state_dir).filter(isAlive);
-    for (const pid of left) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // ended by itself
-      }
-    }
-    await waitFor('the processes of the test to be gone', () => processesOf(state_dir).filter(isAlive).length === 0);
-    await rm(state_dir, { recursive: true, force: true });
-  });
   const env = {
     PATH: process.env.PATH,
     HOME: process.env.HOME,
@@ -106,7 +90,7 @@ export const createLab = async (command: readonly string[], base: Record<string,
     FLOTILLA_COMMAND: JSON.stringify(command),
     FLOTILLA_LOG_POLL_MS: '25',
     FLOTILLA_KILL_GRACE_MS: '400',
-    ...base,
+    ...given,
   };
   return {
     fake,
@@ -117,8 +101,42 @@ export const createLab = async (command: readonly string[], base: Record<string,
       return agentd;
     },
     logs: () => started.map(({ stderr }) => stderr()).join('\n---\n'),
+    close: async () => {
+      for (const agentd of started) agentd.signal('SIGKILL');
+      await Promise.all(started.map(({ exited }) => exited));
+      await fake.stop();
+      for (const pid of processesOf(state_dir).filter(isAlive)) {
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // ended by itself
+        }
+      }
+      await waitFor('the processes of the test to be gone', () => processesOf(state_dir).filter(isAlive).length === 0);
+      await rm(state_dir, { recursive: true, force: true });
+    },
   };
 };
+
+/**
+ * Tests get `createLab`: a coordinator, a state directory and agentds on it; all gone, with every process, when the test
+ * ends. A failed one shows what its agentds said.
+ */
+export const test = base.extend<{ createLab: (command: readonly string[], given?: Record<string, string>) => Promise<Lab> }>({
+  createLab: async ({ task }, use) => {
+    const labs: (Lab & { close: () => Promise<void> })[] = [];
+    await use(async (command, given = {}) => {
+      const lab = await openLab(command, given);
+      labs.push(lab);
+      return lab;
+    });
+    const failed = task.result?.state === 'fail';
+    for (const lab of labs) {
+      if (failed) console.log(`${task.name}\n${lab.logs()}\n${lab.fake.requests.map(({ path }) => path).slice(-30).join(' ')}`);
+      await lab.close();
+    }
+  },
+});
 
 /** A command that runs a shell script. */
 export const script = (text: string): string[] => ['sh', '-c', text];

@@ -1,15 +1,15 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 
 import { apiError, type Fault } from './fake-state.ts';
-import { createLab, isAlive, type Lab, script, waitFor } from './harness.ts';
+import { isAlive, type Lab, script, test, waitFor } from './harness.ts';
 
 const forgotten = async ({ state_dir }: Lab) => (await readdir(join(state_dir, 'attempts'))).length === 0;
 
 describe.concurrent('a report', () => {
-  test('is sent until it is really answered: resets, pages of proxies, half answers', async () => {
+  test('is sent until it is really answered: resets, pages of proxies, half answers', async ({ createLab }) => {
     const lab = await createLab(script('echo result'));
     const task = lab.fake.addTask();
     const faults: Fault[] = [
@@ -26,7 +26,7 @@ describe.concurrent('a report', () => {
     expect(task.attempts[0]?.reports).toHaveLength(1);
   });
 
-  test('that is refused for ever becomes a dead letter and keeps nobody waiting', async () => {
+  test('that is refused for ever becomes a dead letter and keeps nobody waiting', async ({ createLab }) => {
     const lab = await createLab(script('echo result'), { FLOTILLA_SLOTS: '4' });
     const tasks = Array.from({ length: 6 }, () => lab.fake.addTask());
     lab.fake.fault = ({ path }) => (path === '/tasks/1/complete' ? apiError(422, 'invalid_input', { field: 'resolution' }) : null);
@@ -41,7 +41,7 @@ describe.concurrent('a report', () => {
     await waitFor('the dead letter in a beat', () => lab.fake.beats.at(-1)?.outbox?.dead === 1);
   });
 
-  test('waits while the token is refused, and is delivered when it is accepted again', async () => {
+  test('waits while the token is refused, and is delivered when it is accepted again', async ({ createLab }) => {
     const lab = await createLab(script('sleep 0.5; echo result'));
     const task = lab.fake.addTask();
     const agentd = lab.agentd();
@@ -62,7 +62,7 @@ describe.concurrent('a report', () => {
     expect(task.attempts).toHaveLength(1);
   });
 
-  test('outlives an outage of the coordinator together with the log of that time', async () => {
+  test('outlives an outage of the coordinator together with the log of that time', async ({ createLab }) => {
     const lab = await createLab(script('echo before; while [ -e "$FLOTILLA_WORKDIR/../hold" ]; do sleep 0.02; done; echo after'));
     const { writeFile, rm, mkdir } = await import('node:fs/promises');
     await mkdir(join(lab.state_dir, 'work'));
@@ -84,7 +84,7 @@ describe.concurrent('a report', () => {
 });
 
 describe.concurrent('a log upload', () => {
-  test('goes back to where the coordinator has it, and survives failed tries', async () => {
+  test('goes back to where the coordinator has it, and survives failed tries', async ({ createLab }) => {
     const lab = await createLab(script('i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo "line $i"; done; sleep 0.3; echo last'));
     const task = lab.fake.addTask();
     let tries = 0;
@@ -99,7 +99,7 @@ describe.concurrent('a log upload', () => {
     expect(task.attempts[0]?.log.stdout.toString()).toBe(`${Array.from({ length: 2000 }, (_, i) => `line ${i + 1}\n`).join('')}last\n`);
   });
 
-  test('that is refused for good is given up; the result is not', async () => {
+  test('that is refused for good is given up; the result is not', async ({ createLab }) => {
     const lab = await createLab(script('echo result'));
     const task = lab.fake.addTask();
     lab.fake.fault = ({ path }) => (path.endsWith('/log') ? apiError(409, 'lease_lost') : null);
@@ -107,7 +107,7 @@ describe.concurrent('a log upload', () => {
     await waitFor('the result', async () => task.status === 'done' && (await forgotten(lab)));
   });
 
-  test('never delays the report', async () => {
+  test('never delays the report', async ({ createLab }) => {
     const lab = await createLab(script('echo result'));
     const task = lab.fake.addTask();
     lab.fake.fault = ({ path }) => (path.endsWith('/log') ? { kind: 'hang' } : null);

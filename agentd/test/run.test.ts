@@ -1,13 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { expect } from 'vitest';
 
-import { createLab, script, waitFor } from './harness.ts';
+import { script, test, waitFor } from './harness.ts';
 
 const nothingLeft = (state_dir: string) => async () => (await readdir(join(state_dir, 'attempts'))).length === 0;
 
-test('a text result is delivered with its whole log, and nothing of the attempt is kept but its workdir', async () => {
+test('a text result is delivered with its whole log, and nothing of the attempt is kept but its workdir', async ({ createLab }) => {
   const { fake, state_dir, agentd } = await createLab(script('cat; echo; echo said >&2; echo more >/dev/stderr; touch made; pwd'));
   const task = fake.addTask({ prompt: 'do it\n' });
   const running = agentd();
@@ -28,7 +28,7 @@ test('a text result is delivered with its whole log, and nothing of the attempt 
   expect(fake.requests.filter(({ path }) => path === `/tasks/${task.id}/start`)).toHaveLength(1);
 });
 
-test('a JSON result carries words, data, usage and session', async () => {
+test('a JSON result carries words, data, usage and session', async ({ createLab }) => {
   const line = JSON.stringify({ resolution: 'done so', result: { files: 3 }, session_id: 's-1', usage: { input_tokens: 5, output_tokens: 7, cost_usd: 0.25, model: 'm' } });
   const { fake, agentd } = await createLab(script(`echo working; echo '${line}'`));
   const task = fake.addTask();
@@ -42,7 +42,7 @@ test('a JSON result carries words, data, usage and session', async () => {
   });
 });
 
-test('a failing command, a missing one and one killed by a signal are told apart', async () => {
+test('a failing command, a missing one and one killed by a signal are told apart', async ({ createLab }) => {
   const failing = await createLab(script('echo broken >&2; exit 3'));
   const missing = await createLab(['no-such-command-here']);
   const killed = await createLab(script('kill -9 $$'));
@@ -58,7 +58,7 @@ test('a failing command, a missing one and one killed by a signal are told apart
   expect(reports[2]?.body).toMatchObject({ kind: 'killed', retryable: true, message: 'The command ended with killed by SIGKILL.' });
 });
 
-test('several slots run side by side, and a freed slot is used while others still run', async () => {
+test('several slots run side by side, and a freed slot is used while others still run', async ({ createLab }) => {
   const { fake, state_dir, agentd } = await createLab(script('while [ ! -e "$FLOTILLA_WORKDIR/../go-$FLOTILLA_TASK_ID" ]; do sleep 0.02; done'), { FLOTILLA_SLOTS: '2' });
   const tasks = [fake.addTask(), fake.addTask(), fake.addTask()];
   agentd();
@@ -72,7 +72,7 @@ test('several slots run side by side, and a freed slot is used while others stil
   await waitFor('all done', () => tasks.every(({ status }) => status === 'done'));
 });
 
-test('tasks see an allowlisted environment, their own token by path, and no secret of the host', async () => {
+test('tasks see an allowlisted environment, their own token by path, and no secret of the host', async ({ createLab }) => {
   const { fake, state_dir, agentd } = await createLab(script('env; cat "$FLOTILLA_TOKEN_FILE"; cat "/proc/$PPID/environ" "/proc/$PPID/cmdline" | tr "\\0" "\\n"'), {
     FLOTILLA_PASS_ENV: 'PASSED',
     PASSED: 'passed-on',
@@ -92,7 +92,7 @@ test('tasks see an allowlisted environment, their own token by path, and no secr
   for (const canary of [secret, fake.join_token, 'other-canary', 'JOIN_TOKEN']) expect(said).not.toContain(canary);
 });
 
-test('a log beyond the limit is cut with a visible mark, and invalid bytes arrive as they are', async () => {
+test('a log beyond the limit is cut with a visible mark, and invalid bytes arrive as they are', async ({ createLab }) => {
   const { fake, state_dir, agentd } = await createLab(script(`printf '\\377\\000x' >&2; head -c 3000000 /dev/zero | tr '\\0' a; echo; echo end`), { FLOTILLA_MAX_LOG_BYTES: '100000' });
   const task = fake.addTask();
   agentd();

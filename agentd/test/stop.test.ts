@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 
 import { apiError } from './fake-state.ts';
-import { createLab, isAlive, type Lab, processesOf, script, waitFor } from './harness.ts';
+import { isAlive, type Lab, processesOf, script, test, waitFor } from './harness.ts';
 
 // Ignores TERM, and so do its children: one in the same session, one in its own, one double-forked.
 const STUBBORN = script(`
@@ -19,7 +19,7 @@ const gone = ({ state_dir }: Lab) => processesOf(state_dir).filter(isAlive).leng
 const report = ({ fake }: Lab) => waitFor('the report', () => fake.attempts()[0]?.reports[0]);
 
 describe.concurrent('an attempt is stopped', () => {
-  test('by a cancel, although nothing in it obeys TERM', async () => {
+  test('by a cancel, although nothing in it obeys TERM', async ({ createLab }) => {
     const lab = await createLab(STUBBORN);
     const task = lab.fake.addTask();
     const agentd = lab.agentd();
@@ -30,7 +30,7 @@ describe.concurrent('an attempt is stopped', () => {
     expect(isAlive(agentd.pid)).toBe(true);
   });
 
-  test('by a cancel that agentd does not survive: the next start ends it', async () => {
+  test('by a cancel that agentd does not survive: the next start ends it', async ({ createLab }) => {
     const lab = await createLab(STUBBORN, { FLOTILLA_KILL_GRACE_MS: '3000' });
     const task = lab.fake.addTask();
     const agentd = lab.agentd();
@@ -48,7 +48,7 @@ describe.concurrent('an attempt is stopped', () => {
     expect(gone(lab)).toBe(true);
   });
 
-  test('with TERM first: what obeys it may clean up', async () => {
+  test('with TERM first: what obeys it may clean up', async ({ createLab }) => {
     const lab = await createLab(script('trap "echo cleaned; exit 0" TERM; echo begun; while :; do sleep 0.05; done'), { FLOTILLA_KILL_GRACE_MS: '10000' });
     const task = lab.fake.addTask();
     lab.agentd();
@@ -57,7 +57,7 @@ describe.concurrent('an attempt is stopped', () => {
     expect(await report(lab)).toMatchObject({ body: { kind: 'cancelled', output: 'begun\ncleaned' } });
   });
 
-  test('at its time limit, counted on through a restart of agentd', async () => {
+  test('at its time limit, counted on through a restart of agentd', async ({ createLab }) => {
     const lab = await createLab(STUBBORN);
     lab.fake.addTask({ timeout_s: 2 });
     const began = Date.now();
@@ -71,7 +71,7 @@ describe.concurrent('an attempt is stopped', () => {
     expect(gone(lab)).toBe(true);
   });
 
-  test('when its lease is lost; the report is kept as evidence and forgotten here', async () => {
+  test('when its lease is lost; the report is kept as evidence and forgotten here', async ({ createLab }) => {
     const lab = await createLab(STUBBORN);
     const task = lab.fake.addTask();
     lab.agentd();
@@ -83,7 +83,7 @@ describe.concurrent('an attempt is stopped', () => {
     expect(gone(lab)).toBe(true);
   });
 
-  test('by a fence when no beat renews it, and by nothing else', async () => {
+  test('by a fence when no beat renews it, and by nothing else', async ({ createLab }) => {
     const lab = await createLab(STUBBORN, { FLOTILLA_SLOTS: '2' });
     lab.fake.timings.lease_ms = 6500;
     lab.fake.addTask({ on_host_loss: 'fence' });
@@ -102,7 +102,7 @@ describe.concurrent('an attempt is stopped', () => {
     expect(gone(lab)).toBe(false);
   });
 
-  test('by a deleted task only when that is confirmed; one answer or a 404 kills nothing', async () => {
+  test('by a deleted task only when that is confirmed; one answer or a 404 kills nothing', async ({ createLab }) => {
     const lab = await createLab(STUBBORN);
     const task = lab.fake.addTask();
     let starts = 0;
@@ -123,7 +123,7 @@ describe.concurrent('an attempt is stopped', () => {
 });
 
 describe.concurrent('a drain', () => {
-  test('with a deadline hands running tasks back and takes no new ones', async () => {
+  test('with a deadline hands running tasks back and takes no new ones', async ({ createLab }) => {
     const lab = await createLab(STUBBORN);
     const task = lab.fake.addTask();
     lab.agentd();
@@ -143,7 +143,7 @@ describe.concurrent('a drain', () => {
     await waitFor('work after the resume', () => lab.fake.attempts().length === 2);
   });
 
-  test('is followed from disk when agentd restarts without a coordinator', async () => {
+  test('is followed from disk when agentd restarts without a coordinator', async ({ createLab }) => {
     const lab = await createLab(STUBBORN);
     lab.fake.addTask();
     const first = lab.agentd();
@@ -159,7 +159,7 @@ describe.concurrent('a drain', () => {
     expect(await report(lab)).toMatchObject({ verb: 'unclaim', body: { reason: 'drain' } });
   });
 
-  test('that waits lets the task finish', async () => {
+  test('that waits lets the task finish', async ({ createLab }) => {
     const lab = await createLab(script('echo begun; sleep 1.5; echo end'));
     const task = lab.fake.addTask();
     lab.agentd();

@@ -19,7 +19,8 @@ const set = (value: string | undefined): string | null => (value === undefined |
 export const readEnv = (env: NodeJS.ProcessEnv = process.env): Env => ({
   url: set(env['FLOTILLA_URL']),
   token: set(env['FLOTILLA_TOKEN']),
-  config_dir: set(env['FLOTILLA_CONFIG_HOME']) ?? join(set(env['XDG_CONFIG_HOME']) ?? join(homedir(), '.config'), 'flotilla'),
+  config_dir:
+    set(env['FLOTILLA_CONFIG_HOME']) ?? join(set(env['XDG_CONFIG_HOME']) ?? join(homedir(), '.config'), 'flotilla'),
 });
 
 export const contextsPath = (env: Env): string => join(env.config_dir, 'contexts.json');
@@ -31,7 +32,12 @@ export type ConnectionFlags = { url?: string | undefined; token: string | null; 
 
 export const checkUrl = (url: string, from: string): string => {
   const parsed = URL.canParse(url) ? new URL(url) : null;
-  if (parsed === null || !['http:', 'https:'].includes(parsed.protocol) || parsed.username !== '' || parsed.password !== '') {
+  if (
+    parsed === null ||
+    !['http:', 'https:'].includes(parsed.protocol) ||
+    parsed.username !== '' ||
+    parsed.password !== ''
+  ) {
     throw new CliError('usage', `${from} is not an http(s) address: ${url}`, {
       code: 'usage',
       hint: 'Write it like https://flotilla.example.org or http://127.0.0.1:8080.',
@@ -45,7 +51,10 @@ export const resolveConnection = (flags: ConnectionFlags, env: Env, file: Contex
   const name = flags.context ?? file.current;
   const context = name === null ? undefined : file.contexts[name];
   if (flags.context !== undefined && context === undefined) {
-    throw new CliError('usage', `There is no context "${flags.context}".`, { code: 'usage', hint: 'See `flotilla config list`.' });
+    throw new CliError('usage', `There is no context "${flags.context}".`, {
+      code: 'usage',
+      hint: 'See `flotilla config list`.',
+    });
   }
   // An explicit --context means that context, whatever the shell has exported.
   const fromEnv = flags.context === undefined ? env : { url: null, token: null };
@@ -66,10 +75,14 @@ export const resolveConnection = (flags: ConnectionFlags, env: Env, file: Contex
   // A stored token goes to the coordinator it was stored for and nowhere else.
   const stored = context !== undefined && new URL(context.url).origin === new URL(url).origin ? context.token : null;
   if (explicit === null && stored === null && context !== undefined) {
-    throw new CliError('auth', `The token of context "${name ?? ''}" belongs to ${context.url}; it is not sent to ${url}.`, {
-      code: 'no_token',
-      hint: 'Give a token with --token-file or FLOTILLA_TOKEN, or run `flotilla login --url … --name …`.',
-    });
+    throw new CliError(
+      'auth',
+      `The token of context "${name ?? ''}" belongs to ${context.url}; it is not sent to ${url}.`,
+      {
+        code: 'no_token',
+        hint: 'Give a token with --token-file or FLOTILLA_TOKEN, or run `flotilla login --url … --name …`.',
+      },
+    );
   }
   return { url, url_from, token: explicit ?? stored };
 };

@@ -18,7 +18,8 @@ export const readContexts = async (path: string, warn: (line: string) => void): 
   try {
     raw = await readFile(path, 'utf8');
     const { mode } = await stat(path);
-    if ((mode & 0o077) !== 0 && process.platform !== 'win32') warn(`Warning: others can read ${path}; run: chmod 600 ${path}`);
+    if ((mode & 0o077) !== 0 && process.platform !== 'win32')
+      warn(`Warning: others can read ${path}; run: chmod 600 ${path}`);
   } catch (error) {
     if (isMissing(error)) return { current: null, contexts: {} };
     throw new CliError('failed', `Cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
@@ -31,7 +32,9 @@ export const readContexts = async (path: string, warn: (line: string) => void): 
   }
   const parsed = ContextFile.safeParse(json);
   if (!parsed.success) {
-    throw new CliError('failed', `${path} is not a file of contexts.`, { hint: 'Move it away and run `flotilla login` again.' });
+    throw new CliError('failed', `${path} is not a file of contexts.`, {
+      hint: 'Move it away and run `flotilla login` again.',
+    });
   }
   return parsed.data;
 };

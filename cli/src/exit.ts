@@ -36,7 +36,8 @@ export class CliError extends Error {
   }
 }
 
-export const usageError = (sentence: string, hint?: string): CliError => new CliError('usage', sentence, { hint, code: 'usage' });
+export const usageError = (sentence: string, hint?: string): CliError =>
+  new CliError('usage', sentence, { hint, code: 'usage' });
 
 /** Ctrl-C: the reason of the process-wide abort signal. Nothing is printed for it beyond what the verb already said. */
 export class Interrupted extends Error {

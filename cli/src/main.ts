@@ -19,7 +19,9 @@ process.on('SIGINT', () => {
 
 // `| head` closed the pipe: whoever reads has enough, and that is no failure.
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failed));
+  stream.on('error', (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failed),
+  );
 }
 
 const exitCodeOf = (error: unknown): number => {

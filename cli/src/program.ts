@@ -66,7 +66,12 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
     [addAgentsList, addAgentsGet, addAgentsDrain, addAgentsResume, addAgentsDelete],
   ],
   ['hosts', 'Machines: add one', 'hosts add --name build-3 --slots 4', [addHostsAdd]],
-  ['tokens', 'Credentials of people, programs and hosts', 'tokens create --name ci --role operator', [addTokensCreate, addTokensList, addTokensRevoke]],
+  [
+    'tokens',
+    'Credentials of people, programs and hosts',
+    'tokens create --name ci --role operator',
+    [addTokensCreate, addTokensList, addTokensRevoke],
+  ],
   ['events', 'What happens, as it happens', 'events watch --types task', [addEventsWatch]],
   ['audit', 'Who changed what', 'audit list --limit 20', [addAuditList]],
   [
@@ -99,7 +104,13 @@ export const createProgram = (cli: Cli): Command => {
   });
   program.configureHelp({ showGlobalOptions: true });
   addGlobalOptions(program);
-  examples(program, 'login --url https://flotilla.example.org --token-file token.txt', 'tasks create "Say hello" --wait', 'agents list', 'status');
+  examples(
+    program,
+    'login --url https://flotilla.example.org --token-file token.txt',
+    'tasks create "Say hello" --wait',
+    'agents list',
+    'status',
+  );
   addLogin(program, cli);
   addStatus(program, cli);
   for (const [name, description, example, verbs] of nouns) {

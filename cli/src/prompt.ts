@@ -37,7 +37,11 @@ const ask = (cli: Cli, question: string, hidden: boolean): Promise<string> =>
 export const askSecret = (cli: Cli, question: string): Promise<string> => ask(cli, question, true);
 
 /** Asks before something is destroyed; where nobody can be asked, `--yes` must say it. */
-export const confirm = async (cli: Cli, options: { input: boolean; yes?: boolean; dryRun?: boolean }, effect: string): Promise<void> => {
+export const confirm = async (
+  cli: Cli,
+  options: { input: boolean; yes?: boolean; dryRun?: boolean },
+  effect: string,
+): Promise<void> => {
   if (options.yes === true || options.dryRun === true) return;
   if (!canAsk(cli, options)) throw usageError(`${effect} This needs --yes where nobody can be asked.`);
   const answer = await ask(cli, `${effect} Go on? [y/N] `, false);

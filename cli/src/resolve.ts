@@ -7,7 +7,8 @@ import type { Session } from './session.ts';
 /** `12`, `TASK-12` and `task-12` are the same task. */
 export const taskId = (ref: string): number => {
   const digits = /^(?:task-)?([1-9]\d{0,15})$/i.exec(ref)?.[1];
-  if (digits === undefined) throw usageError(`"${ref}" is not a task.`, 'Name a task like 12 or TASK-12; `flotilla tasks list` shows them.');
+  if (digits === undefined)
+    throw usageError(`"${ref}" is not a task.`, 'Name a task like 12 or TASK-12; `flotilla tasks list` shows them.');
   return Number(digits);
 };
 
@@ -30,11 +31,17 @@ const byName = async (session: Session, ref: string): Promise<Agent> => {
   const [only] = matches;
   if (only !== undefined && matches.length === 1) return only;
   if (only === undefined) {
-    throw new CliError('failed', `There is no agent "${ref}".`, { code: 'not_found', hint: '`flotilla agents list` shows them.' });
+    throw new CliError('failed', `There is no agent "${ref}".`, {
+      code: 'not_found',
+      hint: '`flotilla agents list` shows them.',
+    });
   }
   const names = matches.slice(0, 8).map(({ name }) => name);
   const more = matches.length > names.length ? ` and ${matches.length - names.length} more` : '';
-  throw usageError(`"${ref}" fits ${matches.length} agents: ${names.join(', ')}${more}.`, 'Give more of the name, or the id.');
+  throw usageError(
+    `"${ref}" fits ${matches.length} agents: ${names.join(', ')}${more}.`,
+    'Give more of the name, or the id.',
+  );
 };
 
 /** Digits are always an id, also when some agent's name is digits: deleting must not depend on what else exists. */

@@ -79,12 +79,21 @@ export const openSession = async (cli: Cli, command: Command): Promise<Session> 
   };
 };
 
-export const isNotFound = (error: unknown): boolean => error instanceof ApiError && (error.status === 404 || error.status === 410);
+export const isNotFound = (error: unknown): boolean =>
+  error instanceof ApiError && (error.status === 404 || error.status === 410);
 
 /** Checks a body against the contract before anything is sent, so that a typing error is a usage error. */
-export const checkInput = <T>(schema: { safeParse: (value: unknown) => { success: boolean; error?: { issues: { path: PropertyKey[]; message: string }[] } } }, value: T): T => {
+export const checkInput = <T>(
+  schema: {
+    safeParse: (value: unknown) => { success: boolean; error?: { issues: { path: PropertyKey[]; message: string }[] } };
+  },
+  value: T,
+): T => {
   const { success, error } = schema.safeParse(value);
   if (success || error === undefined) return value;
   const [issue] = error.issues;
-  throw usageError(`${issue?.path.map(String).join('.') ?? 'input'}: ${issue?.message ?? 'not valid'}.`, 'Add --help to see what is possible.');
+  throw usageError(
+    `${issue?.path.map(String).join('.') ?? 'input'}: ${issue?.message ?? 'not valid'}.`,
+    'Add --help to see what is possible.',
+  );
 };

@@ -24,12 +24,18 @@ const troubles: Record<string, [string, string]> = {
   ECONNRESET: ['%u closed the connection without an answer.', 'Try again; a proxy or a restart may have cut it.'],
   UND_ERR_SOCKET: ['%u closed the connection without an answer.', 'Try again; a proxy or a restart may have cut it.'],
   UND_ERR_CONNECT_TIMEOUT: ['%u does not answer (connect timeout).', 'Is a firewall between?'],
-  BAD_PORT: ['The port of %u belongs to another protocol, and fetch refuses to use it.', 'Let the coordinator listen elsewhere.'],
+  BAD_PORT: [
+    'The port of %u belongs to another protocol, and fetch refuses to use it.',
+    'Let the coordinator listen elsewhere.',
+  ],
   ETIMEDOUT: ['%u does not answer (connect timeout).', 'Is a firewall between?'],
 };
 
 /** Turns a failed fetch into a sentence that names the address, where it came from, and the remedy. */
-export const explainUnreachable = (error: unknown, { url, url_from }: Pick<Connection, 'url' | 'url_from'>): UnreachableError => {
+export const explainUnreachable = (
+  error: unknown,
+  { url, url_from }: Pick<Connection, 'url' | 'url_from'>,
+): UnreachableError => {
   const code = codeOf(error);
   const certificate = /CERT|SELF_SIGNED|ERR_TLS|UNABLE_TO_/.test(code);
   const [sentence, remedy] = certificate
@@ -51,7 +57,9 @@ const attempt = async (request: TransportRequest, cli: Cli, connection: Connecti
   } catch (error) {
     for (const signal of outer) signal.throwIfAborted();
     if (late.signal.aborted) {
-      throw new CliError('timeout', `${connection.url} took more than ${ANSWER_MS / 1000} s to answer.`, { code: 'answer_timeout' });
+      throw new CliError('timeout', `${connection.url} took more than ${ANSWER_MS / 1000} s to answer.`, {
+        code: 'answer_timeout',
+      });
     }
     throw explainUnreachable(error, connection);
   } finally {

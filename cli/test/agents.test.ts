@@ -19,7 +19,12 @@ afterAll(async () => {
 });
 
 const fleet = () => {
-  const agents = [anAgent({ id: 3, name: 'scout' }), anAgent({ id: 4, name: 'build-1' }), anAgent({ id: 5, name: 'build-2' }), anAgent({ id: 6, name: 'build' })];
+  const agents = [
+    anAgent({ id: 3, name: 'scout' }),
+    anAgent({ id: 4, name: 'build-1' }),
+    anAgent({ id: 5, name: 'build-2' }),
+    anAgent({ id: 6, name: 'build' }),
+  ];
   api.on('agents.list', () => ({ agents, next_cursor: null }));
   api.on('agents.get', ({ params }) => {
     const found = agents.find(({ id }) => String(id) === params['id']);
@@ -60,7 +65,17 @@ describe('drain', () => {
     api.on('agents.drain', () => draining());
     let looks = 0;
     api.on('agents.get', () => (++looks < 4 ? draining() : draining({ drained: true, slots_used: 0 })));
-    const { code, stdout, stderr } = await home.run(['agents', 'drain', 'scout', '--deadline', '10m', '--on-deadline', 'requeue', '--reason', 'kernel']);
+    const { code, stdout, stderr } = await home.run([
+      'agents',
+      'drain',
+      'scout',
+      '--deadline',
+      '10m',
+      '--on-deadline',
+      'requeue',
+      '--reason',
+      'kernel',
+    ]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/scout +drained/);
     expect(stderr).toBe('scout: 1 running task left\n');

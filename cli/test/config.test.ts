@@ -39,7 +39,8 @@ afterAll(async () => {
   await other.close();
 });
 
-const login = (url: string, name: string, token: string) => home.run(['login', '--url', url, '--name', name, '--token', '-'], { stdin: `${token}\n` });
+const login = (url: string, name: string, token: string) =>
+  home.run(['login', '--url', url, '--name', name, '--token', '-'], { stdin: `${token}\n` });
 const sentTo = (one: FakeApi) => one.calls('workspaces.status').at(-1)?.headers.authorization;
 
 describe('login', () => {
@@ -47,7 +48,10 @@ describe('login', () => {
     const { code, stderr, stdout } = await login(`${api.url}/`, 'local', 'flu_one');
     expect(stderr).toContain('as ci (admin), workspace main; context "local" is current');
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
-    expect(JSON.parse(await readFile(file(), 'utf8'))).toEqual({ current: 'local', contexts: { local: { url: api.url, token: 'flu_one' } } });
+    expect(JSON.parse(await readFile(file(), 'utf8'))).toEqual({
+      current: 'local',
+      contexts: { local: { url: api.url, token: 'flu_one' } },
+    });
     expect((await stat(file())).mode & 0o777).toBe(0o600);
     expect((await stat(join(home.dir, '.config/flotilla'))).mode & 0o777).toBe(0o700);
     expect(await readdir(join(home.dir, '.config/flotilla'))).toEqual(['contexts.json']);
@@ -99,7 +103,10 @@ describe('precedence', () => {
     expect(sentTo(api)).toBe('Bearer flu_env');
     await home.run(['status'], { env: { FLOTILLA_URL: other.url, FLOTILLA_TOKEN: 'flu_env' } });
     expect(sentTo(other)).toBe('Bearer flu_env');
-    await home.run(['status', '--url', api.url, '--token', '-'], { env: { FLOTILLA_URL: other.url, FLOTILLA_TOKEN: 'flu_env' }, stdin: 'flu_flag' });
+    await home.run(['status', '--url', api.url, '--token', '-'], {
+      env: { FLOTILLA_URL: other.url, FLOTILLA_TOKEN: 'flu_env' },
+      stdin: 'flu_flag',
+    });
     expect(sentTo(api)).toBe('Bearer flu_flag');
   });
 

@@ -51,10 +51,19 @@ it('reconnects with the last id, also one of a frame without data, and misses no
   process.signal('SIGINT');
   const { code, stdout, stderr } = await process.ended;
   expect(code).toBe(130);
-  expect(stdout.trimEnd().split('\n').map((line) => Event.parse(JSON.parse(line)).seq)).toEqual([5, 6, 10]);
+  expect(
+    stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => Event.parse(JSON.parse(line)).seq),
+  ).toEqual([5, 6, 10]);
   const calls = api.calls('events.stream');
   expect(calls.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '5', '9']);
-  expect(calls.map(({ query }) => query)).toEqual([{ types: 'task,agent', last_event_id: '4' }, { types: 'task,agent' }, { types: 'task,agent' }]);
+  expect(calls.map(({ query }) => query)).toEqual([
+    { types: 'task,agent', last_event_id: '4' },
+    { types: 'task,agent' },
+    { types: 'task,agent' },
+  ]);
   expect(stderr).toContain('reconnecting');
 });
 

@@ -25,7 +25,10 @@ afterAll(async () => {
 });
 
 describe('formats', () => {
-  const rows = [aTask({ id: 12, title: 'Say hello' }), aTask({ id: 11, title: 'Evil \u001b]0;owned\u0007 title\nsecond line' })];
+  const rows = [
+    aTask({ id: 12, title: 'Say hello' }),
+    aTask({ id: 11, title: 'Evil \u001b]0;owned\u0007 title\nsecond line' }),
+  ];
   const List = z.object({ tasks: z.array(Task), next_cursor: z.null() });
 
   it('prints one resource per line, and nothing in it steers the terminal', async () => {
@@ -50,7 +53,10 @@ describe('formats', () => {
       const { stdout } = await home.run(['tasks', 'list', ...args]);
       expect(List.parse(JSON.parse(stdout))).toEqual({ tasks: rows, next_cursor: null });
     }
-    expect(List.parse(parse((await home.run(['tasks', 'list', '-o', 'yaml'])).stdout))).toEqual({ tasks: rows, next_cursor: null });
+    expect(List.parse(parse((await home.run(['tasks', 'list', '-o', 'yaml'])).stdout))).toEqual({
+      tasks: rows,
+      next_cursor: null,
+    });
     api.on('tasks.get', () => rows[0]);
     expect(Task.parse(JSON.parse((await home.run(['tasks', 'get', '12', '--json'])).stdout))).toEqual(rows[0]);
   });
@@ -175,14 +181,28 @@ describe('exit codes and errors', () => {
 
 describe('the program', () => {
   it('knows its version', async () => {
-    const manifest = z.object({ version: z.string() }).parse(JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')));
+    const manifest = z
+      .object({ version: z.string() })
+      .parse(JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')));
     expect(await home.run(['--version'])).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: '' });
   });
 
   it('starts every help with examples', async () => {
-    for (const args of [[], ['tasks'], ['tasks', 'create'], ['agents', 'drain'], ['hosts', 'add'], ['login'], ['api']]) {
+    for (const args of [
+      [],
+      ['tasks'],
+      ['tasks', 'create'],
+      ['agents', 'drain'],
+      ['hosts', 'add'],
+      ['login'],
+      ['api'],
+    ]) {
       const { code, stdout } = await home.run([...args, '--help']);
-      expect({ code, args, start: stdout.slice(0, 24) }).toEqual({ code: 0, args, start: 'Examples:\n  $ flotilla '.padEnd(24, stdout[23]) });
+      expect({ code, args, start: stdout.slice(0, 24) }).toEqual({
+        code: 0,
+        args,
+        start: 'Examples:\n  $ flotilla '.padEnd(24, stdout[23]),
+      });
     }
   });
 

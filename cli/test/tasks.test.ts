@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { AppError, type Task, Task as TaskSchema } from '@flotilla/shared';
+import { AppError } from '@flotilla/shared';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { type FakeApi, RAW, startFakeApi } from './lib/fake-api.ts';
-import { createHome, type Home, until } from './lib/flotilla.ts';
+import { type FakeApi, startFakeApi } from './lib/fake-api.ts';
+import { createHome, type Home } from './lib/flotilla.ts';
 import { anAttempt, aTask, running } from './lib/rows.ts';
 
 let api: FakeApi;
@@ -21,15 +21,42 @@ afterAll(async () => {
   await home.close();
 });
 
-const waiting = { code: 'no_agents', message: 'No agent has joined yet.', nearest: { agent: 'scout', missing: 'tag gpu' } } as const;
+const waiting = {
+  code: 'no_agents',
+  message: 'No agent has joined yet.',
+  nearest: { agent: 'scout', missing: 'tag gpu' },
+} as const;
 
 describe('create', () => {
   it('sends what was given and nothing else', async () => {
     api.on('tasks.create', () => aTask());
     const file = join(home.dir, 'bug.md');
     await writeFile(file, 'It is broken.\n');
-    const options = ['--file', file, '--priority', 'high', '--assign', 'scout', '--tag', 'a,b', '--require-tag', 'linux', '--executor', 'command'];
-    const more = ['--model', 'm-1', '--timeout', '30m', '--not-before', '2031-05-01T08:00:00+02:00', '--backlog', '-o', 'name'];
+    const options = [
+      '--file',
+      file,
+      '--priority',
+      'high',
+      '--assign',
+      'scout',
+      '--tag',
+      'a,b',
+      '--require-tag',
+      'linux',
+      '--executor',
+      'command',
+    ];
+    const more = [
+      '--model',
+      'm-1',
+      '--timeout',
+      '30m',
+      '--not-before',
+      '2031-05-01T08:00:00+02:00',
+      '--backlog',
+      '-o',
+      'name',
+    ];
     const { code, stdout } = await home.run(['tasks', 'create', ...options, 'Fix it', ...more]);
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'TASK-12\n' });
     const [call] = api.calls('tasks.create');
@@ -58,120 +85,12 @@ describe('create', () => {
   it('a dry run sends nothing', async () => {
     const { code, stdout } = await home.run(['tasks', 'create', 'Say hello', '--dry-run', '--wait']);
     expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ method: 'POST', url: `${api.url}/api/v1/tasks`, body: { title: 'Say hello' } });
+    expect(JSON.parse(stdout)).toMatchObject({
+      method: 'POST',
+      url: `${api.url}/api/v1/tasks`,
+      body: { title: 'Say hello' },
+    });
     expect(api.received).toEqual([]);
-  });
-});
-
-describe('create --wait', () => {
-  const steps = (...tasks: Task[]) => {
-    api.on('tasks.create', () => aTask({ waiting_for: waiting }));
-    api.on('tasks.get', () => (tasks.length > 1 ? tasks.shift() : tasks[0]));
-    api.on('tasks.readLog', (_call, response) => {
-      response.writeHead(200, { 'content-type': 'text/plain' }).end('working\n');
-      return RAW;
-    });
-  };
-
-  it('prints the result on stdout, the progress and the log on stderr', async () => {
-    steps(aTask({ waiting_for: waiting }), running(), running(), aTask({ status: 'done', resolution: 'Hello!', attempts: 1 }));
-    const { code, stdout, stderr } = await home.run(['tasks', 'create', 'Say hello', '--wait']);
-    expect({ code, stdout }).toEqual({ code: 0, stdout: 'Hello!\n' });
-    expect(stderr).toContain('Created TASK-12.');
-    expect(stderr).toContain('TASK-12: inbox — No agent has joined yet.');
-    expect(stderr).toContain('TASK-12: running on scout (attempt 1)');
-    expect(stderr.match(/working/g)).toHaveLength(1);
-    expect(api.calls('tasks.readLog')[0]?.query).toMatchObject({ follow: 'true' });
-  });
-
-  it.each(['failed', 'cancelled'] as const)('ends with 5 when it ended %s', async (status) => {
-    steps(running(), aTask({ status, failure: status === 'failed' ? { kind: 'exit_code', message: 'It exited with 3.' } : null }));
-    const { code, stdout, stderr } = await home.run(['tasks', 'create', 'Say hello', '--wait']);
-    expect({ code, stdout }).toEqual({ code: 5, stdout: '' });
-    expect(stderr).toContain(`TASK-12 ended ${status}`);
-    if (status === 'failed') expect(stderr).toContain('exit_code: It exited with 3.');
-  });
-
-  it('gives machines the ended task', async () => {
-    steps(aTask({ status: 'failed', failure: { kind: 'timeout', message: 'Too long.' } }));
-    const { code, stdout } = await home.run(['tasks', 'create', 'Say hello', '--wait', '--json']);
-    expect(code).toBe(5);
-    expect(TaskSchema.parse(JSON.parse(stdout)).status).toBe('failed');
-  });
-
-  it('ends with 6 at the timeout, with 130 on Ctrl-C, and cancels nothing', async () => {
-    steps(aTask({ waiting_for: waiting }));
-    const late = await home.run(['tasks', 'create', 'Say hello', '--wait', '--wait-timeout', '1s']);
-    expect(late.code).toBe(6);
-    expect(late.stderr).toContain('flotilla tasks get TASK-12');
-    const process = home.start(['tasks', 'create', 'Say hello', '--wait']);
-    await until(() => process.err().includes('No agent has joined'), 'progress');
-    process.signal('SIGINT');
-    const { code, stderr } = await process.ended;
-    expect(code).toBe(130);
-    expect(stderr).toContain('Stopped waiting for TASK-12; it goes on. Look again: flotilla tasks get TASK-12');
-    expect(api.calls('tasks.cancel')).toEqual([]);
-  });
-
-  it('ends with 5 when it is deleted meanwhile', async () => {
-    steps(aTask());
-    api.on('tasks.get', () => {
-      throw new AppError('task_gone');
-    });
-    expect((await home.run(['tasks', 'create', 'Say hello', '--wait'])).code).toBe(5);
-  });
-});
-
-describe('logs', () => {
-  it('prints bytes as they are', async () => {
-    api.on('tasks.readLog', (_call, response) => {
-      response.writeHead(200).end('\u001b[31mred\u001b[0m\n');
-      return RAW;
-    });
-    const { stdout } = await home.run(['tasks', 'logs', '12', '--stream', 'stderr', '--attempt', '2']);
-    expect(stdout).toBe('\u001b[31mred\u001b[0m\n');
-    expect(api.calls('tasks.readLog')[0]?.query).toMatchObject({ stream: 'stderr', attempt: '2', follow: 'false' });
-  });
-
-  it('-f waits for the first attempt, streams, and goes on where the connection broke', async () => {
-    let task = aTask({ waiting_for: waiting });
-    let release: () => void = () => undefined;
-    let opened = 0;
-    api.on('tasks.get', () => task);
-    api.on('tasks.readLog', (_call, response) => {
-      response.writeHead(200, { 'content-type': 'text/plain' });
-      response.write('one\n');
-      if (++opened === 1) release = () => response.destroy();
-      else {
-        response.end('two\n');
-        task = aTask({ status: 'done', attempts: 1 });
-      }
-      return RAW;
-    });
-    const process = home.start(['tasks', 'logs', '-f', 'task-12']);
-    await until(() => process.err().includes('has not started: No agent has joined yet.'), 'the wait');
-    task = running();
-    await until(() => process.out() === 'one\n', 'the first line while the attempt runs');
-    release();
-    const { code, stdout, stderr } = await process.ended;
-    expect({ code, stdout }).toEqual({ code: 0, stdout: 'one\ntwo\n' });
-    expect(stderr).toContain('going on where it was');
-  });
-
-  it('-f of one stream asks for the bytes that are missing', async () => {
-    let opened = 0;
-    api.on('tasks.get', () => running());
-    api.on('tasks.readLog', (_call, response) => {
-      response.writeHead(200);
-      if (++opened === 1) response.write('one\n', () => setImmediate(() => response.destroy()));
-      else {
-        api.on('tasks.get', () => aTask({ status: 'done', attempts: 1 }));
-        response.end('two\n');
-      }
-      return RAW;
-    });
-    expect((await home.run(['tasks', 'logs', '-f', '12', '--stream', 'stdout'])).stdout).toBe('one\ntwo\n');
-    expect(api.calls('tasks.readLog').map(({ query }) => query['from'])).toEqual(['0', '4']);
   });
 });
 
@@ -204,7 +123,10 @@ describe('changing a task', () => {
     api.on('tasks.get', () => aTask({ version: 8 }));
     api.on('tasks.patch', () => aTask({ version: 9, priority: 'critical' }));
     expect((await home.run(['tasks', 'edit', '12', '--priority', 'critical'])).code).toBe(0);
-    expect(api.calls('tasks.patch')[0]).toMatchObject({ headers: { 'if-match': '"8"' }, body: { priority: 'critical' } });
+    expect(api.calls('tasks.patch')[0]).toMatchObject({
+      headers: { 'if-match': '"8"' },
+      body: { priority: 'critical' },
+    });
     api.on('tasks.patch', () => {
       throw new AppError('version_mismatch');
     });
@@ -214,14 +136,29 @@ describe('changing a task', () => {
   it('delete', async () => {
     api.on('tasks.delete', () => null);
     expect((await home.run(['tasks', 'delete', '12'])).code).toBe(2);
-    expect(await home.run(['tasks', 'delete', '12', '--yes'])).toEqual({ code: 0, stdout: '', stderr: 'Deleted TASK-12.\n' });
+    expect(await home.run(['tasks', 'delete', '12', '--yes'])).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'Deleted TASK-12.\n',
+    });
   });
 });
 
 describe('looking', () => {
   it('list passes the filters on', async () => {
     api.on('tasks.list', () => ({ tasks: [], next_cursor: null }));
-    const filters = ['--status', 'inbox,assigned', '--priority', 'high', '--assigned-to', 'scout', '--claimed-by', 'rover', '--tag', 'x'];
+    const filters = [
+      '--status',
+      'inbox,assigned',
+      '--priority',
+      'high',
+      '--assigned-to',
+      'scout',
+      '--claimed-by',
+      'rover',
+      '--tag',
+      'x',
+    ];
     expect((await home.run(['tasks', 'list', ...filters])).code).toBe(0);
     expect(api.calls('tasks.list')[0]?.query).toEqual({
       status: 'inbox,assigned',
@@ -243,7 +180,9 @@ describe('looking', () => {
 
   it('why says what it waits for', async () => {
     api.on('tasks.get', () => aTask({ waiting_for: waiting }));
-    expect((await home.run(['tasks', 'why', '12'])).stdout).toBe('TASK-12 waits: No agent has joined yet. (no_agents)\nNearest: scout — tag gpu\n');
+    expect((await home.run(['tasks', 'why', '12'])).stdout).toBe(
+      'TASK-12 waits: No agent has joined yet. (no_agents)\nNearest: scout — tag gpu\n',
+    );
     expect(JSON.parse((await home.run(['tasks', 'why', '12', '--json'])).stdout)).toEqual(waiting);
   });
 

@@ -26,7 +26,16 @@ afterAll(async () => {
 describe('tokens', () => {
   it('creates an API token: the secret alone on stdout', async () => {
     api.on('api_tokens.create', () => ({ ...anApiToken(), token: 'flu_new' }));
-    const { code, stdout, stderr } = await home.run(['tokens', 'create', '--name', 'ci', '--role', 'operator', '--expires', '30d']);
+    const { code, stdout, stderr } = await home.run([
+      'tokens',
+      'create',
+      '--name',
+      'ci',
+      '--role',
+      'operator',
+      '--expires',
+      '30d',
+    ]);
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'flu_new\n' });
     expect(stderr).toContain('Created API token 9');
     const [call] = api.calls('api_tokens.create');
@@ -36,15 +45,37 @@ describe('tokens', () => {
 
   it('creates a join token', async () => {
     api.on('join_tokens.create', () => ({ ...aJoinToken(), token: SECRET }));
-    const args = ['tokens', 'create', '--join', '--tag', 'gpu,linux', '--tag', 'big', '--slots', '4', '--role', 'reviewer', '--name-pattern', 'build-*', '--json'];
+    const args = [
+      'tokens',
+      'create',
+      '--join',
+      '--tag',
+      'gpu,linux',
+      '--tag',
+      'big',
+      '--slots',
+      '4',
+      '--role',
+      'reviewer',
+      '--name-pattern',
+      'build-*',
+      '--json',
+    ];
     expect(JSON.parse((await home.run(args)).stdout)).toMatchObject({ id: 5, token: SECRET });
-    expect(api.calls('join_tokens.create')[0]?.body).toEqual({ tags: ['gpu', 'linux', 'big'], slots: 4, role: 'reviewer', name_pattern: 'build-*' });
+    expect(api.calls('join_tokens.create')[0]?.body).toEqual({
+      tags: ['gpu', 'linux', 'big'],
+      slots: 4,
+      role: 'reviewer',
+      name_pattern: 'build-*',
+    });
   });
 
   it('does not mix the two kinds', async () => {
     expect((await home.run(['tokens', 'create'])).code).toBe(2);
     expect((await home.run(['tokens', 'create', '--name', 'ci', '--role', 'agent'])).code).toBe(2);
-    expect((await home.run(['tokens', 'create', '--name', 'ci', '--role', 'viewer', '--slots', '2'])).stderr).toContain('--slots is for join tokens');
+    expect((await home.run(['tokens', 'create', '--name', 'ci', '--role', 'viewer', '--slots', '2'])).stderr).toContain(
+      '--slots is for join tokens',
+    );
     expect(api.received).toEqual([]);
   });
 
@@ -66,8 +97,19 @@ describe('tokens', () => {
     const { code, stdout } = await home.run(['tokens', 'create', '--name', 'ci', '--role', 'viewer', '--dry-run']);
     expect(code).toBe(0);
     expect(stdout).not.toContain('flu_secret');
-    expect(JSON.parse(stdout)).toMatchObject({ method: 'POST', headers: { authorization: '********' }, body: { name: 'ci', role: 'viewer' } });
-    const raw = await home.run(['api', 'POST', '/agents/register', '-d', '{"join_token":"flj_x","agent":{"name":"a"}}', '--dry-run']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      method: 'POST',
+      headers: { authorization: '********' },
+      body: { name: 'ci', role: 'viewer' },
+    });
+    const raw = await home.run([
+      'api',
+      'POST',
+      '/agents/register',
+      '-d',
+      '{"join_token":"flj_x","agent":{"name":"a"}}',
+      '--dry-run',
+    ]);
     expect(JSON.parse(raw.stdout)).toMatchObject({ body: { join_token: '********', agent: { name: 'a' } } });
     expect(api.received).toEqual([]);
   });
@@ -77,7 +119,10 @@ describe('tokens', () => {
     api.on('join_tokens.list', () => ({ join_tokens: [aJoinToken()], next_cursor: null }));
     api.on('join_tokens.revoke', () => null);
     expect((await home.run(['tokens', 'list'])).stdout).toMatch(/9 +ci +operator +valid +never +never/);
-    expect(JSON.parse((await home.run(['tokens', 'list', '--join', '--json'])).stdout)).toEqual({ join_tokens: [aJoinToken()], next_cursor: null });
+    expect(JSON.parse((await home.run(['tokens', 'list', '--join', '--json'])).stdout)).toEqual({
+      join_tokens: [aJoinToken()],
+      next_cursor: null,
+    });
     expect((await home.run(['tokens', 'revoke', '5', '--join'])).code).toBe(2);
     expect((await home.run(['tokens', 'revoke', '5', '--join', '--yes'])).code).toBe(0);
     expect(api.calls('join_tokens.revoke')[0]?.params).toEqual({ id: '5' });
@@ -90,7 +135,20 @@ describe('hosts add', () => {
 
   it('prints lines that a shell runs as they are meant', async () => {
     api.on('join_tokens.create', () => ({ ...aJoinToken(), token: SECRET }));
-    const args = ['hosts', 'add', '--name', 'build-3', '--slots', '2', '--tag', 'linux', '--repo', 'https://git.example.org/f.git', '--command', nasty];
+    const args = [
+      'hosts',
+      'add',
+      '--name',
+      'build-3',
+      '--slots',
+      '2',
+      '--tag',
+      'linux',
+      '--repo',
+      'https://git.example.org/f.git',
+      '--command',
+      nasty,
+    ];
     const { code, stdout, stderr } = await home.run(args);
     expect(code).toBe(0);
     expect(api.calls('join_tokens.create')[0]?.body).toEqual({ tags: ['linux'], slots: 2, name_pattern: 'build-3' });
@@ -99,9 +157,12 @@ describe('hosts add', () => {
     const bin = join(home.dir, 'bin');
     await mkdir(bin, { recursive: true });
     const fakes = { git: 'mkdir flotilla', make: ':', node: 'env > "$HOME/env"; printf "%s " "$@" > "$HOME/argv"' };
-    for (const [name, body] of Object.entries(fakes)) await writeFile(join(bin, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    for (const [name, body] of Object.entries(fakes))
+      await writeFile(join(bin, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
     execFileSync('/bin/sh', ['-c', stdout], { cwd: home.dir, env: { HOME: home.dir, PATH: `${bin}:/usr/bin:/bin` } });
-    const env = Object.fromEntries((await readFile(join(home.dir, 'env'), 'utf8')).split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)));
+    const env = Object.fromEntries(
+      (await readFile(join(home.dir, 'env'), 'utf8')).split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)),
+    );
     const tokenFile = join(home.dir, '.local/state/flotilla/build-3.join-token');
     expect(env).toMatchObject({
       FLOTILLA_URL: api.url,

@@ -33,7 +33,7 @@ const Problem = z.object({
 const Printed = z.object({
   ok: z.boolean().optional().catch(undefined),
   resolution: word,
-  result: z.unknown(),
+  result: z.unknown().optional(),
   session_id: z.string().min(1).max(200).optional().catch(undefined),
   usage: Usage.optional().catch(undefined),
   error: z.union([Problem, z.string().transform((message): z.infer<typeof Problem> => ({ message }))]).optional().catch(undefined),

@@ -38,7 +38,10 @@ const fromCommander = (error: CommanderError): CliError => {
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
   const guess = /Did you mean (?:one of )?(.+)\?/.exec(rest.join(' '))?.[1];
   const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}${first.endsWith('.') ? '' : '.'}`;
-  return new CliError('usage', sentence, { code: 'usage', hint: guess === undefined ? 'Add --help to see what is possible.' : `Did you mean ${guess}?` });
+  return new CliError('usage', sentence, {
+    code: 'usage',
+    hint: guess === undefined ? 'Add --help to see what is possible.' : `Did you mean ${guess}?`,
+  });
 };
 
 /** Every failure as a sentence with an exit code. What nobody expected is our bug and says so, without a stack trace. */
@@ -47,19 +50,32 @@ export const toCliError = (error: unknown): CliError => {
   if (error instanceof ApiError) return fromApi(error);
   if (error instanceof CommanderError) return fromCommander(error);
   if (error instanceof BadAnswerError) {
-    return new CliError('failed', 'The answer is not one of a Flotilla coordinator of this version.', { code: 'bad_answer', hint: error.message });
+    return new CliError('failed', 'The answer is not one of a Flotilla coordinator of this version.', {
+      code: 'bad_answer',
+      hint: error.message,
+    });
   }
   if (error instanceof TypeError && error.message === 'terminated') {
-    return new CliError('failed', 'The connection broke in the middle of an answer.', { code: 'broken_connection', hint: 'Try again.' });
+    return new CliError('failed', 'The connection broke in the middle of an answer.', {
+      code: 'broken_connection',
+      hint: 'Try again.',
+    });
   }
   const sentence = error instanceof Error ? error.message : String(error);
-  const expected = error instanceof Error && 'code' in error && typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code);
-  return new CliError('failed', sentence, { code: expected ? String(error.code).toLowerCase() : 'internal', hint: expected ? null : 'This should not happen; please report it with the command you ran.' });
+  const expected =
+    error instanceof Error && 'code' in error && typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code);
+  return new CliError('failed', sentence, {
+    code: expected ? String(error.code).toLowerCase() : 'internal',
+    hint: expected ? null : 'This should not happen; please report it with the command you ran.',
+  });
 };
 
 /** Sentence, hint, code, request id. */
 export const renderError = (error: CliError, stream: NodeJS.WriteStream): string => {
-  const facts = [error.code === null ? '' : `code: ${error.code}`, error.request_id === null ? '' : `request id: ${error.request_id}`];
+  const facts = [
+    error.code === null ? '' : `code: ${error.code}`,
+    error.request_id === null ? '' : `request id: ${error.request_id}`,
+  ];
   const last = facts.filter((fact) => fact !== '').join('  ');
   return [
     `${styleText('red', 'Error:', { stream })} ${manyLines(error.message)}`,

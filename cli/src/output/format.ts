@@ -7,8 +7,12 @@ const units: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 /** `90s`, `10m`, `2h`, `1d`, `1h30m` in seconds. A bare number has no unit and is refused rather than guessed. */
 export const parseDuration = (text: string): number => {
-  if (!/^(?:\d+[smhd])+$/.test(text)) throw usageError(`"${text}" is not a duration.`, 'Write durations like 30s, 10m, 2h or 1d.');
-  const seconds = [...text.matchAll(/(\d+)([smhd])/g)].reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ''] ?? 0), 0);
+  if (!/^(?:\d+[smhd])+$/.test(text))
+    throw usageError(`"${text}" is not a duration.`, 'Write durations like 30s, 10m, 2h or 1d.');
+  const seconds = [...text.matchAll(/(\d+)([smhd])/g)].reduce(
+    (sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ''] ?? 0),
+    0,
+  );
   if (seconds > 3650 * 86_400) throw usageError(`"${text}" is longer than ten years.`);
   return seconds;
 };
@@ -28,7 +32,8 @@ export const showDuration = (seconds: number): string => {
   return parts.slice(0, 2).join('');
 };
 
-export const showAge = (at: string | null, now: number): string => (at === null ? '-' : showDuration((now - Date.parse(at)) / 1000));
+export const showAge = (at: string | null, now: number): string =>
+  at === null ? '-' : showDuration((now - Date.parse(at)) / 1000);
 
 /** Future times as a distance, past ones as `… ago`. */
 export const showWhen = (at: string | null, now: number): string => {
@@ -38,7 +43,8 @@ export const showWhen = (at: string | null, now: number): string => {
 };
 
 /** Null is "unpriced", which is not the same as free. */
-export const showCost = (usd_micros: number | null): string => (usd_micros === null ? '-' : `$${(usd_micros / 1e6).toFixed(4)}`);
+export const showCost = (usd_micros: number | null): string =>
+  usd_micros === null ? '-' : `$${(usd_micros / 1e6).toFixed(4)}`;
 
 export const showList = (items: readonly string[]): string => (items.length === 0 ? '-' : items.join(','));
 

@@ -7,7 +7,10 @@ const mask = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(mask);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [key, secretName.test(key) && typeof item === 'string' ? MASK : mask(item)]),
+    Object.entries(value).map(([key, item]) => [
+      key,
+      secretName.test(key) && typeof item === 'string' ? MASK : mask(item),
+    ]),
   );
 };
 

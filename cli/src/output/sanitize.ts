@@ -1,11 +1,14 @@
 /* eslint-disable no-control-regex -- control characters are the subject here */
 
 /** Titles, reasons and names come from agents and strangers: none of it may steer the terminal. Line breaks become spaces. */
-export const oneLine = (text: string): string => text.replaceAll(/[\r\n\t]+/g, ' ').replaceAll(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+export const oneLine = (text: string): string =>
+  text.replaceAll(/[\r\n\t]+/g, ' ').replaceAll(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 
 /** The same for texts of several lines. */
 export const manyLines = (text: string): string =>
-  text.replaceAll('\r\n', '\n').replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+  text
+    .replaceAll('\r\n', '\n')
+    .replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 
 /**
  * For logs on a terminal: colours pass, everything else that could move the cursor, set the title or answer back does

@@ -35,7 +35,8 @@ const layout = (rows: string[][]): string => {
 
 // A cell wider than this is cut unless -o wide: one long title must not wrap every line of a list.
 const CELL = 60;
-const cut = (text: string, wide: boolean): string => (wide || text.length <= CELL ? text : `${text.slice(0, CELL - 1)}…`);
+const cut = (text: string, wide: boolean): string =>
+  wide || text.length <= CELL ? text : `${text.slice(0, CELL - 1)}…`;
 
 const bold = (text: string, stream: NodeJS.WriteStream): string => styleText('bold', text, { stream });
 
@@ -51,7 +52,9 @@ export const listTable = <T>(view: View<T>, rows: readonly T[], { wide, now, str
 /** `get`: one line per field, then the long texts. */
 export const detailTable = <T>(view: View<T>, row: T, { now, stream }: TableOptions): string => {
   const fields: readonly Column<T>[] = [...view.columns, ...(view.details ?? [])];
-  const lines = fields.map(({ head, cell }) => [bold(head, stream), oneLine(cell(row, now))]).filter(([, value]) => value !== '-');
+  const lines = fields
+    .map(({ head, cell }) => [bold(head, stream), oneLine(cell(row, now))])
+    .filter(([, value]) => value !== '-');
   const texts = (view.texts ?? []).flatMap(({ head, text }) => {
     const value = text(row);
     return value === null || value === '' ? [] : [`\n${bold(head, stream)}\n${manyLines(value).trimEnd()}`];

@@ -8,7 +8,8 @@ import { watchUntil } from './until.ts';
 const progressLine = (agent: Agent, now: number): string => {
   const left = agent.slots_used === 1 ? '1 running task' : `${agent.slots_used} running tasks`;
   const deadline = agent.drain?.deadline;
-  const until = deadline === null || deadline === undefined ? '' : `, ${agent.drain?.on_deadline} ${showWhen(deadline, now)}`;
+  const until =
+    deadline === null || deadline === undefined ? '' : `, ${agent.drain?.on_deadline} ${showWhen(deadline, now)}`;
   return `${agent.name}: ${left} left${until}${agent.status === 'offline' ? ' (offline)' : ''}`;
 };
 
@@ -33,7 +34,8 @@ export const watchDrain = async (session: Session, agent: Agent, timeout_s: numb
     if (ended.drained) return ended;
     throw new CliError('ended_badly', `${agent.name} was resumed before it was drained.`, { code: 'resumed' });
   } catch (error) {
-    if (isNotFound(error)) throw new CliError('ended_badly', `${agent.name} was deleted while it drained.`, { code: 'agent_gone' });
+    if (isNotFound(error))
+      throw new CliError('ended_badly', `${agent.name} was deleted while it drained.`, { code: 'agent_gone' });
     throw error;
   }
 };

@@ -48,7 +48,8 @@ const readStream = async (session: Session, stream: Stream, cursor: Cursor, open
     onEvent: ({ id, event, data }) => {
       const parsed = parseEvent(data);
       if (parsed !== null) received.push(parsed);
-      else if (event === 'stream.reset') session.say('The stream starts anew: what came before is no longer kept, so events may be missing here.');
+      else if (event === 'stream.reset')
+        session.say('The stream starts anew: what came before is no longer kept, so events may be missing here.');
       else session.say(oneLine(`${event ?? 'message'}: ${data}`));
       // The cursor was outside the retention: what comes now is live again, and the old cursor must not be sent twice.
       if (event === 'stream.reset' && id === undefined) cursor.id = null;

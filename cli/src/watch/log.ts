@@ -41,7 +41,12 @@ export const copyLog = async (
     const from = request.stream === undefined ? 0 : shown;
     let skip = shown - from;
     try {
-      const query = { attempt: request.attempt, stream: request.stream, from, follow: request.follow ? 'true' : 'false' };
+      const query = {
+        attempt: request.attempt,
+        stream: request.stream,
+        from,
+        follow: request.follow ? 'true' : 'false',
+      };
       const response = await client.tasks.readLog({ params: { id: request.task_id }, query }, { signal });
       for await (const bytes of response.body ?? []) {
         const fresh = skip >= bytes.byteLength ? null : bytes.subarray(skip);
@@ -55,7 +60,7 @@ export const copyLog = async (
       if (!request.follow || !(await (options.live?.() ?? Promise.resolve(false)))) return;
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      if (!request.follow || !isPassing(error) || error instanceof ApiError && error.status === 404) throw error;
+      if (!request.follow || !isPassing(error) || (error instanceof ApiError && error.status === 404)) throw error;
       if (failures === 0) session.say('The log broke off; going on where it was…');
     }
     await sleep(backoffDelay(failures, RECONNECT) + 100, signal);

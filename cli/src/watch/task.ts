@@ -15,7 +15,8 @@ const stillRuns = (session: Session, task: Task) => async (): Promise<boolean> =
 };
 
 const progressLine = (task: Task): string => {
-  if (task.status === 'in_progress') return `${task.ref}: running on ${task.claimed_by ?? 'an agent'} (attempt ${task.attempts})`;
+  if (task.status === 'in_progress')
+    return `${task.ref}: running on ${task.claimed_by ?? 'an agent'} (attempt ${task.attempts})`;
   const why = task.waiting_for?.message ?? task.failure?.message ?? task.status_sentence;
   return `${task.ref}: ${task.status} — ${oneLine(why)}`;
 };
@@ -30,7 +31,9 @@ const followLogs = (session: Session, stop: AbortSignal) => {
       if (task.status !== 'in_progress' || task.epoch === null || task.epoch === epoch) return;
       epoch = task.epoch;
       const request = { task_id: task.id, follow: true };
-      running = running.then(() => copyLog(session, request, write, { signal: stop, live: stillRuns(session, task) })).catch(() => undefined);
+      running = running
+        .then(() => copyLog(session, request, write, { signal: stop, live: stillRuns(session, task) }))
+        .catch(() => undefined);
     },
     ended: () => running,
   };
@@ -63,7 +66,8 @@ export const watchTask = async (session: Session, task: Task, timeout_s: number 
     clearTimeout(patience);
     return ended;
   } catch (error) {
-    if (isNotFound(error)) throw new CliError('ended_badly', `${task.ref} was deleted while it was watched.`, { code: 'task_gone' });
+    if (isNotFound(error))
+      throw new CliError('ended_badly', `${task.ref} was deleted while it was watched.`, { code: 'task_gone' });
     throw error;
   } finally {
     stop.abort();

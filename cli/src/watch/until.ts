@@ -44,11 +44,17 @@ export const watchUntil = async <T>(session: Session, watch: Watch<T>): Promise<
         pause_ms = Math.min(POLL.max_ms, pause_ms * 1.3);
       } catch (error) {
         if (!isPassing(error) || signal.aborted) throw error;
-        if (failures === 0) session.say(`Lost the coordinator (${error instanceof Error ? error.message : String(error)}); trying again…`);
+        if (failures === 0)
+          session.say(
+            `Lost the coordinator (${error instanceof Error ? error.message : String(error)}); trying again…`,
+          );
         pause_ms = POLL.min_ms + backoffDelay(failures++, TROUBLE);
       }
       if (performance.now() >= deadline) {
-        throw new CliError('timeout', `Stopped waiting for ${watch.what}; it goes on.`, { code: 'timeout', hint: watch.again });
+        throw new CliError('timeout', `Stopped waiting for ${watch.what}; it goes on.`, {
+          code: 'timeout',
+          hint: watch.again,
+        });
       }
       await sleep(Math.min(pause_ms, Math.max(1, deadline - performance.now())), signal);
       signal.throwIfAborted();

@@ -14,7 +14,10 @@ declare module 'vitest' {
 export default (project: TestProject): (() => void) => {
   const dir = mkdtempSync(join(tmpdir(), 'flotilla-cli-'));
   const outfile = join(dir, 'main.mjs');
-  execFileSync('npm', ['run', '--silent', 'build', '--', `--outfile=${outfile}`], { cwd: join(import.meta.dirname, '../..'), stdio: 'inherit' });
+  execFileSync('npm', ['run', '--silent', 'build', '--', `--outfile=${outfile}`], {
+    cwd: join(import.meta.dirname, '../..'),
+    stdio: 'inherit',
+  });
   project.provide('flotilla', outfile);
   return () => rmSync(dir, { recursive: true, force: true });
 };

@@ -48,11 +48,22 @@ const checkInput = (route: Route, { params, query, body }: Received): void => {
 
 const sendError = (response: ServerResponse, error: unknown): void => {
   const known = error instanceof AppError ? error : new AppError('internal', { sentence: String(error) });
-  const body = ErrorBody.parse({ error: known.message, code: known.code, hint: known.hint, details: known.details, request_id: 'req-42' });
+  const body = ErrorBody.parse({
+    error: known.message,
+    code: known.code,
+    hint: known.hint,
+    details: known.details,
+    request_id: 'req-42',
+  });
   response.writeHead(errorCatalog[known.code].status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 };
 
-const answer = async (handlers: Record<string, Handler>, received: Received[], request: IncomingMessage, response: ServerResponse) => {
+const answer = async (
+  handlers: Record<string, Handler>,
+  received: Received[],
+  request: IncomingMessage,
+  response: ServerResponse,
+) => {
   const url = new URL(request.url ?? '/', 'http://fake');
   const method = request.method ?? 'GET';
   const raw = await text(request);

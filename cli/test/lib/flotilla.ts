@@ -48,14 +48,18 @@ export const createHome = async (connection: Record<string, string> = {}): Promi
 
   const start = (args: string[], options: Options = {}): Started => {
     const argv = [process.execPath, main, ...args];
-    const [file = '', ...rest] = options.tty === true ? ['script', '-qec', argv.map(quote).join(' '), '/dev/null'] : argv;
+    const [file = '', ...rest] =
+      options.tty === true ? ['script', '-qec', argv.map(quote).join(' '), '/dev/null'] : argv;
     const child = spawn(file, rest, { env: { ...env, ...options.env }, stdio: 'pipe' });
     const output = { stdout: '', stderr: '' };
     child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()));
     child.stdin.on('error', () => undefined);
     if (options.tty !== true) child.stdin.end(options.stdin ?? '');
-    const ended = once(child, 'close').then(([code]): Run => ({ code: typeof code === 'number' ? code : null, ...output }));
+    const ended = once(child, 'close').then(([code]): Run => ({
+      code: typeof code === 'number' ? code : null,
+      ...output,
+    }));
     return {
       out: () => output.stdout,
       err: () => output.stderr,

@@ -53,7 +53,15 @@ export const aTask = (fields: Partial<Task> = {}): Task => {
 };
 
 export const running = (fields: Partial<Task> = {}): Task =>
-  aTask({ status: 'in_progress', status_sentence: 'An agent holds it.', epoch: 7, attempts: 1, claimed_by: 'scout', claimed_by_agent_id: 3, ...fields });
+  aTask({
+    status: 'in_progress',
+    status_sentence: 'An agent holds it.',
+    epoch: 7,
+    attempts: 1,
+    claimed_by: 'scout',
+    claimed_by_agent_id: 3,
+    ...fields,
+  });
 
 export const anAgent = (fields: Partial<Agent> = {}): Agent =>
   Agent.parse({
@@ -167,7 +175,16 @@ export const anAuditEvent = (fields: Partial<AuditEvent> = {}): AuditEvent =>
   });
 
 export const anEvent = (seq: number, fields: Partial<Event> = {}): Event =>
-  Event.parse({ seq, type: 'task.created', entity_id: 12, version: 1, workspace_id: 1, summary: { status: 'inbox' }, at: AT, ...fields });
+  Event.parse({
+    seq,
+    type: 'task.created',
+    entity_id: 12,
+    version: 1,
+    workspace_id: 1,
+    summary: { status: 'inbox' },
+    at: AT,
+    ...fields,
+  });
 
 export const aStatus = (): StatusReport =>
   StatusReport.parse({

@@ -12,7 +12,9 @@ import { duration, examples, mutates, oneOf } from '../options.ts';
 type Options = { deadline?: number; onDeadline?: OnDeadline; reason?: string; detach?: boolean; timeout?: number };
 
 export const addAgentsDrain = (agents: Command, cli: Cli): void => {
-  const command = agents.command('drain <agent>').description('Give an agent no new work, and watch until nothing runs on it');
+  const command = agents
+    .command('drain <agent>')
+    .description('Give an agent no new work, and watch until nothing runs on it');
   examples(
     mutates(command),
     'agents drain scout',
@@ -26,7 +28,10 @@ export const addAgentsDrain = (agents: Command, cli: Cli): void => {
     .option('--timeout <duration>', 'stop watching after this long with exit code 6; the drain goes on', duration)
     .action(async (ref: string, options: Options, self: Command) => {
       if (options.onDeadline !== undefined && options.onDeadline !== 'wait' && options.deadline === undefined) {
-        throw usageError(`--on-deadline ${options.onDeadline} needs a --deadline.`, 'Use --deadline 0s to do it at once.');
+        throw usageError(
+          `--on-deadline ${options.onDeadline} needs a --deadline.`,
+          'Use --deadline 0s to do it at once.',
+        );
       }
       const session = await openSession(cli, self);
       const { id } = await findAgent(session, ref);

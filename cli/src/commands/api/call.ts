@@ -18,16 +18,21 @@ const methods = ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'];
 
 /** Only a path: the token must not be talked into travelling to another host. */
 const buildUrl = (base_url: string, path: string): string => {
-  if (!/^\/(?!\/)[^\s\\]*$/.test(path)) throw usageError(`"${path}" is not a path of the API.`, 'Write it like /tasks or /api/v1/tasks?limit=5.');
+  if (!/^\/(?!\/)[^\s\\]*$/.test(path))
+    throw usageError(`"${path}" is not a path of the API.`, 'Write it like /tasks or /api/v1/tasks?limit=5.');
   return `${base_url}${/^\/(?:api|healthz|readyz|metrics)(?:[/?]|$)/.test(path) ? '' : '/api/v1'}${path}`;
 };
 
 const readBody = async (cli: Cli, data: string): Promise<string> => {
-  const raw = data === '-' ? await text(cli.stdin) : data.startsWith('@') ? await readFile(data.slice(1), 'utf8') : data;
+  const raw =
+    data === '-' ? await text(cli.stdin) : data.startsWith('@') ? await readFile(data.slice(1), 'utf8') : data;
   try {
     JSON.parse(raw);
   } catch {
-    throw usageError('The body is not JSON.', "Write it like -d '{\"title\": \"Say hello\"}', -d @file or -d - for stdin.");
+    throw usageError(
+      'The body is not JSON.',
+      'Write it like -d \'{"title": "Say hello"}\', -d @file or -d - for stdin.',
+    );
   }
   return raw;
 };
@@ -36,12 +41,19 @@ const parseHeaders = (lines: readonly string[]): Record<string, string> =>
   Object.fromEntries(
     lines.map((line) => {
       const [, name, value] = /^([A-Za-z0-9-]+):\s*(.*)$/.exec(line) ?? [];
-      if (name === undefined || value === undefined) throw usageError(`"${line}" is not a header.`, "Write it like -H 'If-Match: \"3\"'.");
+      if (name === undefined || value === undefined)
+        throw usageError(`"${line}" is not a header.`, 'Write it like -H \'If-Match: "3"\'.');
       return [name.toLowerCase(), value];
     }),
   );
 
-const buildRequest = async (cli: Cli, method: string, path: string, options: Options, connection: Connection): Promise<TransportRequest> => {
+const buildRequest = async (
+  cli: Cli,
+  method: string,
+  path: string,
+  options: Options,
+  connection: Connection,
+): Promise<TransportRequest> => {
   const body = options.data === undefined ? {} : { body: await readBody(cli, options.data) };
   return {
     method,
@@ -74,17 +86,31 @@ const tryJson = (raw: string): unknown => {
 };
 
 export const addApi = (program: Command, cli: Cli): void => {
-  const command = program.command('api <method> <path>').description('Call the API as it is, with the token of the context');
-  examples(mutates(command), 'api GET /me', 'api GET "/tasks?status=failed&limit=5"', `api POST /tasks -d '{"title": "Say hello"}'`)
+  const command = program
+    .command('api <method> <path>')
+    .description('Call the API as it is, with the token of the context');
+  examples(
+    mutates(command),
+    'api GET /me',
+    'api GET "/tasks?status=failed&limit=5"',
+    `api POST /tasks -d '{"title": "Say hello"}'`,
+  )
     .option('-d, --data <json>', 'body; @file reads a file, - reads stdin')
-    .option('-H, --header <header>', 'further header (repeatable)', (value: string, before: string[] | undefined) => [...(before ?? []), value])
+    .option('-H, --header <header>', 'further header (repeatable)', (value: string, before: string[] | undefined) => [
+      ...(before ?? []),
+      value,
+    ])
     .action(async (name: string, path: string, options: Options, self: Command) => {
       const method = methods.find((known) => known === name.toUpperCase());
       if (method === undefined) throw usageError(`"${name}" is not a method.`, `Use one of ${methods.join(', ')}.`);
       const global = globalOptions(self);
       const connection = await openConnection(cli, global);
       const request = await buildRequest(cli, method, path, options, connection);
-      const transport = cliTransport(cli, { connection, dry_run: global.dryRun === true, show: (shown) => cli.stdout.write(`${shown}\n`) });
+      const transport = cliTransport(cli, {
+        connection,
+        dry_run: global.dryRun === true,
+        show: (shown) => cli.stdout.write(`${shown}\n`),
+      });
       const response = await transport(request);
       if (!response.ok) await throwError(response);
       if (response.headers.get('content-type')?.includes('json') === true) {

@@ -8,11 +8,13 @@ import { examples, type PageOptions, pages } from '../options.ts';
 
 export const addAuditList = (audit: Command, cli: Cli): void => {
   const command = audit.command('list').description('List who changed what, newest first');
-  examples(pages(command), 'audit list --limit 20', 'audit list --all --json').action(async (options: PageOptions, self: Command) => {
-    const session = await openSession(cli, self);
-    await printPages(session, 'audit', auditView, options, async (query) => {
-      const { audit: rows, next_cursor } = await session.client.audit.list({ query });
-      return { rows, next_cursor };
-    });
-  });
+  examples(pages(command), 'audit list --limit 20', 'audit list --all --json').action(
+    async (options: PageOptions, self: Command) => {
+      const session = await openSession(cli, self);
+      await printPages(session, 'audit', auditView, options, async (query) => {
+        const { audit: rows, next_cursor } = await session.client.audit.list({ query });
+        return { rows, next_cursor };
+      });
+    },
+  );
 };

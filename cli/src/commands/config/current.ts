@@ -11,7 +11,14 @@ export const addConfigCurrent = (config: Command, cli: Cli): void => {
   const command = config.command('current').description('Print the name of the current context');
   examples(command, 'config current').action(async (_options: object, self: Command) => {
     const { current, contexts } = await readContexts(contextsPath(cli.env), (line) => say(cli, line));
-    if (current === null) throw new CliError('failed', 'No context is current.', { code: 'no_context', hint: 'Run `flotilla login` or `flotilla config use`.' });
-    await outputOf(cli, globalOptions(self)).value({ name: current, url: contexts[current]?.url ?? null, current: true }, () => current);
+    if (current === null)
+      throw new CliError('failed', 'No context is current.', {
+        code: 'no_context',
+        hint: 'Run `flotilla login` or `flotilla config use`.',
+      });
+    await outputOf(cli, globalOptions(self)).value(
+      { name: current, url: contexts[current]?.url ?? null, current: true },
+      () => current,
+    );
   });
 };

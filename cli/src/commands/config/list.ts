@@ -23,7 +23,11 @@ export const addConfigList = (config: Command, cli: Cli): void => {
   const command = config.command('list').description('List the contexts; never their tokens');
   examples(command, 'config list').action(async (_options: object, self: Command) => {
     const file = await readContexts(contextsPath(cli.env), (line) => say(cli, line));
-    const rows = Object.entries(file.contexts).map(([name, { url }]) => ({ name, url, current: name === file.current }));
+    const rows = Object.entries(file.contexts).map(([name, { url }]) => ({
+      name,
+      url,
+      current: name === file.current,
+    }));
     await outputOf(cli, globalOptions(self)).list(contextView, rows, { contexts: rows, next_cursor: null });
   });
 };

@@ -9,7 +9,9 @@ import { watchEvents } from '../../watch/events.ts';
 import { collect, examples, wholeNumber } from '../options.ts';
 
 const describe = (event: Event): string => {
-  const summary = Object.entries(event.summary).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  const summary = Object.entries(event.summary).map(
+    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
   return oneLine([event.at, event.type.padEnd(20), String(event.entity_id).padEnd(6), ...summary].join(' ').trimEnd());
 };
 
@@ -23,7 +25,9 @@ const render = async (event: Event, format: Format): Promise<string> => {
 };
 
 export const addEventsWatch = (events: Command, cli: Cli): void => {
-  const command = events.command('watch').description('Follow changes as they happen, until Ctrl-C; reconnects and misses nothing');
+  const command = events
+    .command('watch')
+    .description('Follow changes as they happen, until Ctrl-C; reconnects and misses nothing');
   examples(command, 'events watch', 'events watch --types task,agent --json | jq .type', 'events watch --since 1200')
     .option('--types <types>', 'only these: task means task.* (repeatable)', collect)
     .option('--since <seq>', 'first replay what came after this event', wholeNumber(0))

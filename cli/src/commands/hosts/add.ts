@@ -25,28 +25,41 @@ const checkCommand = (text: string): string => {
   }
 };
 
-const isLoopback = (url: string): boolean => /^(localhost|.*\.localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\])$/.test(new URL(url).hostname);
+const isLoopback = (url: string): boolean =>
+  /^(localhost|.*\.localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\])$/.test(new URL(url).hostname);
 
 const warn = (session: Session, options: Options): void => {
   const { url } = session.connection;
   if (isLoopback(url)) {
-    session.say(`Warning: ${url} is this machine only; other hosts cannot reach it. Log in with an address that they can reach, or paste this here.`);
+    session.say(
+      `Warning: ${url} is this machine only; other hosts cannot reach it. Log in with an address that they can reach, or paste this here.`,
+    );
   } else if (url.startsWith('http:')) {
     session.say(`Warning: ${url} is not encrypted; agentd refuses it unless you add FLOTILLA_INSECURE=1.`);
   }
-  if (options.repo === undefined) session.say(`Put the address you clone Flotilla from in place of ${UNKNOWN_REPO}, or repeat with --repo.`);
+  if (options.repo === undefined)
+    session.say(`Put the address you clone Flotilla from in place of ${UNKNOWN_REPO}, or repeat with --repo.`);
 };
 
 const explain = (session: Session, options: Options, expires_at: string): void => {
   session.say('Paste these lines on the host. It needs Node 20.19 or newer, git and make.');
-  session.say(`The join token works once and expires ${showWhen(expires_at, session.cli.now())}; it is not shown again.`);
-  if (options.command === SAMPLE) session.say(`FLOTILLA_COMMAND is a sample (${SAMPLE}); give the command of your agent with --command.`);
+  session.say(
+    `The join token works once and expires ${showWhen(expires_at, session.cli.now())}; it is not shown again.`,
+  );
+  if (options.command === SAMPLE)
+    session.say(`FLOTILLA_COMMAND is a sample (${SAMPLE}); give the command of your agent with --command.`);
   warn(session, options);
 };
 
 export const addHostsAdd = (hosts: Command, cli: Cli): void => {
-  const command = hosts.command('add').description('Create a join token and print the lines that turn a host into an agent');
-  examples(mutates(command), 'hosts add --name build-3 --slots 4 --tag linux', `hosts add --repo https://git.example.org/flotilla.git --command '["my-agent"]'`)
+  const command = hosts
+    .command('add')
+    .description('Create a join token and print the lines that turn a host into an agent');
+  examples(
+    mutates(command),
+    'hosts add --name build-3 --slots 4 --tag linux',
+    `hosts add --repo https://git.example.org/flotilla.git --command '["my-agent"]'`,
+  )
     .option('--name <name>', "the agent's name; the token is good for no other (default: the host's name)")
     .option('--tag <tag>', 'scheduling tag (repeatable)', collect)
     .option('--slots <n>', 'tasks at a time (default 1)', wholeNumber(1))
@@ -56,13 +69,25 @@ export const addHostsAdd = (hosts: Command, cli: Cli): void => {
     .action(async (options: Options, self: Command) => {
       const argv = checkCommand(options.command);
       if (options.name !== undefined) checkInput(z.object({ '--name': Name }), { '--name': options.name });
-      const body = { expires_in_s: options.expires, tags: options.tag, slots: options.slots, name_pattern: options.name };
+      const body = {
+        expires_in_s: options.expires,
+        tags: options.tag,
+        slots: options.slots,
+        name_pattern: options.name,
+      };
       const session = await openSession(cli, self);
       const issued = await createJoinToken(session, checkInput(CreateJoinToken, body));
       const token = requireSecret(issued);
       if (session.out.format === 'name') return session.out.text(`${issued.id}\n`);
       explain(session, options, issued.expires_at);
-      const script = { url: session.connection.url, token, name: options.name ?? null, slots: options.slots ?? 1, command: argv, repo: options.repo ?? UNKNOWN_REPO };
+      const script = {
+        url: session.connection.url,
+        token,
+        name: options.name ?? null,
+        slots: options.slots ?? 1,
+        command: argv,
+        repo: options.repo ?? UNKNOWN_REPO,
+      };
       await session.out.value(issued, () => hostScript(script));
     });
 };

@@ -27,11 +27,14 @@ export const checkContextName = (name: string): string => {
 
 const warnPlain = (cli: Cli, url: string): void => {
   const { protocol, hostname } = new URL(url);
-  if (protocol === 'http:' && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname)) say(cli, `Warning: ${url} is not encrypted; the token travels in the clear.`);
+  if (protocol === 'http:' && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname))
+    say(cli, `Warning: ${url} is not encrypted; the token travels in the clear.`);
 };
 
 export const addLogin = (program: Command, cli: Cli): void => {
-  const command = program.command('login').description('Check a token and remember it with its coordinator as a context');
+  const command = program
+    .command('login')
+    .description('Check a token and remember it with its coordinator as a context');
   examples(
     command,
     'login --url https://flotilla.example.org --token-file token.txt',
@@ -46,15 +49,26 @@ export const addLogin = (program: Command, cli: Cli): void => {
       const given = options.url ?? cli.env.url ?? current?.url;
       if (given === undefined) throw usageError('Which coordinator?', 'Give its address with --url.');
       const url = checkUrl(given, options.url === undefined ? 'the address' : '--url');
-      const context = checkContextName(name ?? (current?.url === url && file.current !== null ? file.current : 'default'));
+      const context = checkContextName(
+        name ?? (current?.url === url && file.current !== null ? file.current : 'default'),
+      );
       const token = await findToken(cli, options, url);
       warnPlain(cli, url);
-      const connection: Connection = { url, url_from: options.url === undefined ? 'FLOTILLA_URL or the current context' : '--url', token };
+      const connection: Connection = {
+        url,
+        url_from: options.url === undefined ? 'FLOTILLA_URL or the current context' : '--url',
+        token,
+      };
       const me = await connect(cli, connection).workspaces.me();
       await writeContexts(path, { current: context, contexts: { ...file.contexts, [context]: { url, token } } });
       const out = outputOf(cli, options);
       if (out.format === 'json' || out.format === 'yaml') await out.value(me, () => '');
       if (out.format === 'name') out.text(`${context}\n`);
-      say(cli, oneLine(`Logged in to ${url} as ${me.principal.name} (${me.principal.role}), workspace ${me.workspace.slug}; context "${context}" is current.`));
+      say(
+        cli,
+        oneLine(
+          `Logged in to ${url} as ${me.principal.name} (${me.principal.role}), workspace ${me.workspace.slug}; context "${context}" is current.`,
+        ),
+      );
     });
 };

@@ -34,7 +34,9 @@ const wait = async (session: Session, task: Task, timeout_s: number | null): Pro
 };
 
 export const addTasksCreate = (tasks: Command, cli: Cli): void => {
-  const command = tasks.command('create <title>').description('Create a task; with --wait watch it to its end and print its result');
+  const command = tasks
+    .command('create <title>')
+    .description('Create a task; with --wait watch it to its end and print its result');
   examples(
     mutates(command),
     'tasks create "Say hello"',
@@ -43,10 +45,14 @@ export const addTasksCreate = (tasks: Command, cli: Cli): void => {
   );
   fieldOptions(command)
     .option('--backlog', 'park it; nobody gets it until it is moved to the inbox')
-    .option('--wait', 'watch it to its end: log on stderr, result on stdout, exit code 5 when it failed or was cancelled')
+    .option(
+      '--wait',
+      'watch it to its end: log on stderr, result on stdout, exit code 5 when it failed or was cancelled',
+    )
     .option('--wait-timeout <duration>', 'with --wait: stop watching after this long with exit code 6', duration)
     .action(async (title: string, options: Options, self: Command) => {
-      if (options.wait === true && options.backlog === true) throw usageError('A parked task does not end: give --wait or --backlog.');
+      if (options.wait === true && options.backlog === true)
+        throw usageError('A parked task does not end: give --wait or --backlog.');
       const session = await openSession(cli, self);
       const status = options.backlog === true ? { status: 'backlog' as const } : {};
       const body = checkInput(CreateTask, { title, ...(await readFields(session, options)), ...status });

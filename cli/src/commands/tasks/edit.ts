@@ -13,7 +13,9 @@ const movable = ['backlog', 'inbox', 'assigned', 'done', 'cancelled'] as const;
 type Options = FieldOptions & { title?: string; status?: (typeof movable)[number] };
 
 export const addTasksEdit = (tasks: Command, cli: Cli): void => {
-  const command = tasks.command('edit <task>').description('Change fields of a task; refused when somebody else changed it meanwhile');
+  const command = tasks
+    .command('edit <task>')
+    .description('Change fields of a task; refused when somebody else changed it meanwhile');
   examples(mutates(command), 'tasks edit TASK-12 --priority critical', 'tasks edit 12 --status inbox');
   fieldOptions(command)
     .option('--title <text>', 'a new title')
@@ -23,7 +25,8 @@ export const addTasksEdit = (tasks: Command, cli: Cli): void => {
       const session = await openSession(cli, self);
       const moved = { ...(title === undefined ? {} : { title }), ...(status === undefined ? {} : { status }) };
       const body = checkInput(PatchTask, { ...(await readFields(session, fields)), ...moved });
-      if (Object.keys(body).length === 0) throw usageError('Nothing to change was given.', 'Add --help to see what can be changed.');
+      if (Object.keys(body).length === 0)
+        throw usageError('Nothing to change was given.', 'Add --help to see what can be changed.');
       const { version } = await session.client.tasks.get({ params: { id } });
       const headers = { 'if-match': `"${version}"` };
       await session.out.one(taskView, await session.client.tasks.patch({ params: { id }, body }, { headers }));

@@ -50,7 +50,10 @@ const readDescription = async (cli: Cli, { description, file }: FieldOptions): P
 };
 
 /** Only what was given: a field left out is the coordinator's to decide. */
-export const readFields = async (session: Session, options: FieldOptions): Promise<Omit<CreateTask, 'title' | 'status'>> => {
+export const readFields = async (
+  session: Session,
+  options: FieldOptions,
+): Promise<Omit<CreateTask, 'title' | 'status'>> => {
   const fields = {
     description: await readDescription(session.cli, options),
     priority: options.priority,

@@ -8,9 +8,11 @@ import { examples } from '../options.ts';
 
 export const addTasksGet = (tasks: Command, cli: Cli): void => {
   const command = tasks.command('get <task>').description('Show a task, named like 12 or TASK-12');
-  examples(command, 'tasks get TASK-12', 'tasks get 12 --json').action(async (ref: string, _options: object, self: Command) => {
-    const id = taskId(ref);
-    const session = await openSession(cli, self);
-    await session.out.one(taskView, await session.client.tasks.get({ params: { id } }), 'details');
-  });
+  examples(command, 'tasks get TASK-12', 'tasks get 12 --json').action(
+    async (ref: string, _options: object, self: Command) => {
+      const id = taskId(ref);
+      const session = await openSession(cli, self);
+      await session.out.one(taskView, await session.client.tasks.get({ params: { id } }), 'details');
+    },
+  );
 };

@@ -8,7 +8,13 @@ import { openSession } from '../../session.ts';
 import { printPages } from '../list.ts';
 import { examples, type PageOptions, pages, someOf } from '../options.ts';
 
-type Options = PageOptions & { status?: TaskStatus[]; priority?: Priority[]; assignedTo?: string; claimedBy?: string; tag?: string };
+type Options = PageOptions & {
+  status?: TaskStatus[];
+  priority?: Priority[];
+  assignedTo?: string;
+  claimedBy?: string;
+  tag?: string;
+};
 
 export const addTasksList = (tasks: Command, cli: Cli): void => {
   const command = tasks.command('list').description('List tasks, newest first');

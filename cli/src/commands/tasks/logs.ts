@@ -31,7 +31,12 @@ const waitForAttempt = (session: Session, id: number): Promise<Task> => {
   });
 };
 
-const follow = async (session: Session, id: number, { stream, attempt }: Options, write: (bytes: Uint8Array) => Promise<void>): Promise<void> => {
+const follow = async (
+  session: Session,
+  id: number,
+  { stream, attempt }: Options,
+  write: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> => {
   const task = await waitForAttempt(session, id);
   const live = async () => {
     // Without this a coordinator that answers at once would be asked in a tight loop.
@@ -42,7 +47,8 @@ const follow = async (session: Session, id: number, { stream, attempt }: Options
   try {
     await copyLog(session, { task_id: id, attempt, stream, follow: true }, write, { live });
   } catch (error) {
-    if (error instanceof Interrupted) session.say(`${task.ref} goes on. Look again: flotilla tasks logs -f ${task.ref}`);
+    if (error instanceof Interrupted)
+      session.say(`${task.ref} goes on. Look again: flotilla tasks logs -f ${task.ref}`);
     throw error;
   }
 };

@@ -16,11 +16,13 @@ const describe = (task: Task): string => {
 
 export const addTasksWhy = (tasks: Command, cli: Cli): void => {
   const command = tasks.command('why <task>').description('Say why a task is not running');
-  examples(command, 'tasks why TASK-12', 'tasks why 12 -o json').action(async (ref: string, _options: object, self: Command) => {
-    const id = taskId(ref);
-    const session = await openSession(cli, self);
-    const task = await session.client.tasks.get({ params: { id } });
-    if (session.out.format === 'name') return session.out.text(`${task.waiting_for?.code ?? 'none'}\n`);
-    await session.out.value(task.waiting_for, () => describe(task));
-  });
+  examples(command, 'tasks why TASK-12', 'tasks why 12 -o json').action(
+    async (ref: string, _options: object, self: Command) => {
+      const id = taskId(ref);
+      const session = await openSession(cli, self);
+      const task = await session.client.tasks.get({ params: { id } });
+      if (session.out.format === 'name') return session.out.text(`${task.waiting_for?.code ?? 'none'}\n`);
+      await session.out.value(task.waiting_for, () => describe(task));
+    },
+  );
 };

@@ -8,14 +8,23 @@ import { checkInput, openSession, type Session } from '../../session.ts';
 import { collect, duration, examples, mutates, oneOf, wholeNumber } from '../options.ts';
 import { createJoinToken, type IssuedToken, requireSecret } from './issue.ts';
 
-type Options = { join?: boolean; name?: string; role?: string; expires?: number; tag?: string[]; slots?: number; namePattern?: string };
+type Options = {
+  join?: boolean;
+  name?: string;
+  role?: string;
+  expires?: number;
+  tag?: string[];
+  slots?: number;
+  namePattern?: string;
+};
 
 /** For people only the secret is data, so that `TOKEN=$(flotilla tokens create …)` holds just it. */
 const print = async (session: Session, issued: IssuedToken, what: string): Promise<void> => {
   const secret = requireSecret(issued);
   if (session.out.format === 'name') return session.out.text(`${issued.id}\n`);
   await session.out.value(issued, () => secret);
-  const expires = issued.expires_at === null ? 'never expires' : `expires ${showWhen(issued.expires_at, session.cli.now())}`;
+  const expires =
+    issued.expires_at === null ? 'never expires' : `expires ${showWhen(issued.expires_at, session.cli.now())}`;
   session.say(`Created ${what} ${issued.id}; it ${expires} and is not shown again.`);
 };
 
@@ -25,7 +34,8 @@ const createApi = async (session: Session, options: Options): Promise<void> => {
     throw usageError('An API token needs --name and --role.', 'Or use --join for a token that lets one host join.');
   }
   const given = (['tag', 'slots', 'namePattern'] as const).find((option) => options[option] !== undefined);
-  if (given !== undefined) throw usageError(`--${given === 'namePattern' ? 'name-pattern' : given} is for join tokens.`, 'Add --join.');
+  if (given !== undefined)
+    throw usageError(`--${given === 'namePattern' ? 'name-pattern' : given} is for join tokens.`, 'Add --join.');
   const body = checkInput(CreateApiToken, { name, role: oneOf(apiTokenRoles)(role), expires_in_s: options.expires });
   await print(session, await session.client.api_tokens.create({ body }, session.creation()), 'API token');
 };
@@ -44,7 +54,9 @@ const createJoin = async (session: Session, options: Options): Promise<void> => 
 };
 
 export const addTokensCreate = (tokens: Command, cli: Cli): void => {
-  const command = tokens.command('create').description('Create an API token for a person or program, or a join token for one host');
+  const command = tokens
+    .command('create')
+    .description('Create an API token for a person or program, or a join token for one host');
   examples(
     mutates(command),
     'tokens create --name ci --role operator --expires 30d',

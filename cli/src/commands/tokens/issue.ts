@@ -6,7 +6,10 @@ import type { Session } from '../../session.ts';
 
 export type IssuedToken = { id: number; token?: string | undefined; expires_at: string | null };
 
-export const createJoinToken = (session: Session, body: z.input<typeof CreateJoinToken>): Promise<JoinToken & { token?: string | undefined }> =>
+export const createJoinToken = (
+  session: Session,
+  body: z.input<typeof CreateJoinToken>,
+): Promise<JoinToken & { token?: string | undefined }> =>
   session.client.join_tokens.create({ body }, session.creation());
 
 /** An answer to a repeated request has no secret: the first answer got lost on its way, and the secret with it. */

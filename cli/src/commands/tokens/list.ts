@@ -7,7 +7,9 @@ import { printPages } from '../list.ts';
 import { examples, type PageOptions, pages } from '../options.ts';
 
 export const addTokensList = (tokens: Command, cli: Cli): void => {
-  const command = tokens.command('list').description('List API tokens or join tokens, newest first; never their secrets');
+  const command = tokens
+    .command('list')
+    .description('List API tokens or join tokens, newest first; never their secrets');
   examples(pages(command), 'tokens list', 'tokens list --join')
     .option('--join', 'list join tokens')
     .action(async (options: PageOptions & { join?: boolean }, self: Command) => {

@@ -7,7 +7,9 @@ import { openSession } from '../../session.ts';
 import { destroys, examples } from '../options.ts';
 
 export const addTokensRevoke = (tokens: Command, cli: Cli): void => {
-  const command = tokens.command('revoke <id>').description('Revoke an API token or a join token; it stops working at once');
+  const command = tokens
+    .command('revoke <id>')
+    .description('Revoke an API token or a join token; it stops working at once');
   examples(destroys(command), 'tokens revoke 3', 'tokens revoke 5 --join --yes')
     .option('--join', 'the id is that of a join token')
     .action(async (ref: string, options: { join?: boolean }, self: Command) => {

@@ -8,7 +8,8 @@ const orDash = (value: string | null): string => value ?? '-';
 const showDrain = ({ drain, drained }: Agent, now: number): string => {
   if (drain === null) return '-';
   const state = drained ? 'drained' : 'draining';
-  const deadline = drain.deadline === null ? '' : `, deadline ${showWhen(drain.deadline, now)} then ${drain.on_deadline}`;
+  const deadline =
+    drain.deadline === null ? '' : `, deadline ${showWhen(drain.deadline, now)} then ${drain.on_deadline}`;
   return `${state}${deadline}${drain.reason === null ? '' : `: ${drain.reason}`}`;
 };
 
@@ -22,7 +23,10 @@ export const agentView: View<Agent> = {
     { head: 'SLOTS', cell: (agent) => `${agent.slots_used}/${agent.slots}` },
     { head: 'EXECUTORS', cell: (agent) => showList(agent.executors) },
     { head: 'TAGS', cell: (agent) => showList(agent.tags) },
-    { head: 'SEEN', cell: (agent, now) => (agent.last_heartbeat_at === null ? 'never' : showWhen(agent.last_heartbeat_at, now)) },
+    {
+      head: 'SEEN',
+      cell: (agent, now) => (agent.last_heartbeat_at === null ? 'never' : showWhen(agent.last_heartbeat_at, now)),
+    },
     { head: 'VERSION', cell: (agent) => orDash(agent.version) },
     { head: 'ROLE', cell: (agent) => agent.role, wide: true },
     { head: 'KIND', cell: (agent) => agent.kind, wide: true },

@@ -10,8 +10,14 @@ export const auditView: View<AuditEvent> = {
     { head: 'AT', cell: (event) => event.at },
     { head: 'PRINCIPAL', cell: (event) => event.principal },
     { head: 'ACTION', cell: (event) => event.action },
-    { head: 'ENTITY', cell: (event) => (event.entity_id === null ? event.entity : `${event.entity} ${event.entity_id}`) },
-    { head: 'DETAILS', cell: (event) => (Object.keys(event.details).length === 0 ? '-' : JSON.stringify(event.details)) },
+    {
+      head: 'ENTITY',
+      cell: (event) => (event.entity_id === null ? event.entity : `${event.entity} ${event.entity_id}`),
+    },
+    {
+      head: 'DETAILS',
+      cell: (event) => (Object.keys(event.details).length === 0 ? '-' : JSON.stringify(event.details)),
+    },
     { head: 'SEQ', cell: (event) => (event.seq === null ? 'unsealed' : String(event.seq)), wide: true },
     { head: 'REQUEST', cell: (event) => event.request_id ?? '-', wide: true },
     { head: 'HASH', cell: (event) => event.hash ?? '-', wide: true },

@@ -35,11 +35,18 @@ export const taskView: View<Task> = {
     { head: 'DUE', cell: (task, now) => showWhen(task.due_date, now) },
     { head: 'TIMEOUT', cell: (task) => showDuration(task.timeout_s) },
     { head: 'MODEL', cell: (task) => orDash(task.model) },
-    { head: 'TOKENS', cell: (task) => (task.input_tokens + task.output_tokens === 0 ? '-' : `${task.input_tokens} in, ${task.output_tokens} out`) },
+    {
+      head: 'TOKENS',
+      cell: (task) =>
+        task.input_tokens + task.output_tokens === 0 ? '-' : `${task.input_tokens} in, ${task.output_tokens} out`,
+    },
     { head: 'CREATED', cell: (task) => `${task.created_at} by ${task.created_by}` },
     { head: 'STARTED', cell: (task) => orDash(task.started_at) },
     { head: 'ENDED', cell: (task) => orDash(task.completed_at) },
-    { head: 'FAILURE', cell: (task) => (task.failure === null ? '-' : `${task.failure.kind}: ${task.failure.message}`) },
+    {
+      head: 'FAILURE',
+      cell: (task) => (task.failure === null ? '-' : `${task.failure.kind}: ${task.failure.message}`),
+    },
   ],
   texts: [
     { head: 'DESCRIPTION', text: (task) => task.description },
@@ -58,14 +65,22 @@ export const attemptView: View<Attempt> = {
     { head: 'CLAIMED', cell: (attempt, now) => showWhen(attempt.claimed_at, now) },
     {
       head: 'TOOK',
-      cell: ({ started_at, ended_at }, now) => (started_at === null ? '-' : showAge(started_at, ended_at === null ? now : Date.parse(ended_at))),
+      cell: ({ started_at, ended_at }, now) =>
+        started_at === null ? '-' : showAge(started_at, ended_at === null ? now : Date.parse(ended_at)),
     },
     { head: 'EXIT', cell: (attempt) => (attempt.exit_code === null ? '-' : String(attempt.exit_code)) },
     { head: 'COST', cell: (attempt) => showCost(attempt.cost_usd_micros) },
-    { head: 'FAILURE', cell: (attempt) => (attempt.failure === null ? '-' : `${attempt.failure.kind}: ${attempt.failure.message}`) },
+    {
+      head: 'FAILURE',
+      cell: (attempt) => (attempt.failure === null ? '-' : `${attempt.failure.kind}: ${attempt.failure.message}`),
+    },
     { head: 'EPOCH', cell: (attempt) => String(attempt.epoch), wide: true },
     { head: 'PHASE', cell: (attempt) => orDash(attempt.phase), wide: true },
     { head: 'SESSION', cell: (attempt) => orDash(attempt.session_id), wide: true },
-    { head: 'LOG', cell: ({ log }) => showList(Object.entries(log).map(([stream, { size }]) => `${stream}:${size}`)), wide: true },
+    {
+      head: 'LOG',
+      cell: ({ log }) => showList(Object.entries(log).map(([stream, { size }]) => `${stream}:${size}`)),
+      wide: true,
+    },
   ],
 };

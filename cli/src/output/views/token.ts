@@ -28,13 +28,20 @@ export const joinTokenView: View<JoinToken> = {
   name: (token) => String(token.id),
   columns: [
     { head: 'ID', cell: (token) => String(token.id) },
-    { head: 'STATE', cell: (token, now) => (token.used_at === null ? stateOf(token.revoked_at, token.expires_at, now) : 'used') },
+    {
+      head: 'STATE',
+      cell: (token, now) => (token.used_at === null ? stateOf(token.revoked_at, token.expires_at, now) : 'used'),
+    },
     { head: 'EXPIRES', cell: (token, now) => showWhen(token.expires_at, now) },
     { head: 'ROLE', cell: (token) => token.role },
     { head: 'SLOTS', cell: (token) => String(token.slots) },
     { head: 'TAGS', cell: (token) => showList(token.tags) },
     { head: 'NAMES', cell: (token) => token.name_pattern ?? '*' },
-    { head: 'USED BY', cell: (token) => (token.used_by_agent_id === null ? '-' : `agent ${token.used_by_agent_id}`), wide: true },
+    {
+      head: 'USED BY',
+      cell: (token) => (token.used_by_agent_id === null ? '-' : `agent ${token.used_by_agent_id}`),
+      wide: true,
+    },
     { head: 'BY', cell: (token) => token.created_by, wide: true },
     { head: 'AGE', cell: (token, now) => showAge(token.created_at, now), wide: true },
   ],
