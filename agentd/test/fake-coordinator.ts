@@ -24,6 +24,7 @@ export class FakeCoordinator {
   eligibility: 'eligible' | 'ineligible' = 'eligible';
   eligibility_generation = 1;
   drain: FakeDrain | null = null;
+  #drain_began = 0;
   registered: { digest: string; name: string; count: number } | null = null;
   port = 0;
   #server: Server | null = null;
@@ -74,7 +75,14 @@ export class FakeCoordinator {
     this.eligibility = 'ineligible';
     this.eligibility_generation += 1;
     this.drain = { ...drain, generation: this.eligibility_generation, deadline: null };
+    this.#drain_began = Date.now();
     this.#parked?.end([]);
+  }
+
+  /** The drain as a beat tells it: with the time that is left by now. */
+  #drainLeft(): FakeDrain | null {
+    const left = this.drain?.remaining_ms ?? null;
+    return this.drain && { ...this.drain, remaining_ms: left === null ? null : Math.max(0, left - (Date.now() - this.#drain_began)) };
   }
 
   attempts(): FakeAttempt[] {
@@ -145,7 +153,7 @@ export class FakeCoordinator {
     });
     return json(200, {
       agent: { id: 7, name: 'tester', status: 'online' }, eligibility: this.eligibility, eligibility_generation: this.eligibility_generation,
-      drain: this.drain, restart_generation: 0, token_generation: 0, version: null, commands: [], attempts, timings: this.timings,
+      drain: this.#drainLeft(), restart_generation: 0, token_generation: 0, version: null, commands: [], attempts, timings: this.timings,
       desired_state: { action: 'none' },
     });
   }

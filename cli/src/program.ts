@@ -27,6 +27,7 @@ import { addTasksEdit } from './commands/tasks/edit.ts';
 import { addTasksGet } from './commands/tasks/get.ts';
 import { addTasksList } from './commands/tasks/list.ts';
 import { addTasksLogs } from './commands/tasks/logs.ts';
+import { addTasksRelease } from './commands/tasks/release.ts';
 import { addTasksRetry } from './commands/tasks/retry.ts';
 import { addTasksUnassign } from './commands/tasks/unassign.ts';
 import { addTasksWhy } from './commands/tasks/why.ts';
@@ -55,6 +56,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
       addTasksAssign,
       addTasksUnassign,
       addTasksCancel,
+      addTasksRelease,
       addTasksRetry,
       addTasksDelete,
     ],

@@ -1,6 +1,12 @@
 import { z } from 'zod';
 
-const milliseconds = (fallback: number) => z.coerce.number().int().min(1).max(31 * 86_400_000).default(fallback);
+const milliseconds = (fallback: number) =>
+  z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(31 * 86_400_000)
+    .default(fallback);
 
 /**
  * Everything the coordinator reads from its environment. Durations are milliseconds. The defaults are the protocol's;
@@ -61,7 +67,11 @@ const Environment = z.object({
   FLOTILLA_RETRY_MIN_MS: milliseconds(5_000),
   FLOTILLA_RETRY_MAX_MS: milliseconds(600_000),
   /** Stored log bytes per stream of one attempt; what exceeds it is counted but not kept, and shown as truncated. */
-  FLOTILLA_MAX_LOG_BYTES: z.coerce.number().int().min(1024).default(256 * 1_048_576),
+  FLOTILLA_MAX_LOG_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1024)
+    .default(256 * 1_048_576),
   /** Retention of events, of the logs of ended attempts, and of deleted tasks. */
   FLOTILLA_EVENT_RETENTION_MS: milliseconds(7 * 86_400_000),
   FLOTILLA_LOG_RETENTION_MS: milliseconds(30 * 86_400_000),
@@ -81,7 +91,7 @@ export class ConfigError extends Error {
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.');
 
 /** Reads and checks the environment; a bad value ends in one sentence per variable, never a stack trace. */
-export const readConfig = (environment: NodeJS.ProcessEnv): Config => {
+export const readConfig = (environment: NodeJS.ProcessEnv = process.env): Config => {
   // An empty variable means "not set", as every shell script expects.
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
   const parsed = Environment.safeParse(given);

@@ -34,7 +34,8 @@ export const createHub = (): Hub => {
     set.add(listener);
     return () => void set.delete(listener);
   };
-  const tell = (to: typeof all, signal: keyof Signals, values: number[]) => to.get(signal)?.forEach((listener) => listener(...values));
+  const tell = (to: typeof all, signal: keyof Signals, values: number[]) =>
+    to.get(signal)?.forEach((listener) => listener(...values));
   return {
     raise: (signal, ...values) => {
       tell(all, signal, values);

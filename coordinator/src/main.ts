@@ -20,10 +20,16 @@ for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
 }
 
 try {
-  const config = readConfig(process.env);
+  const config = readConfig();
   // Stdout carries the one `listening` line for scripts; everything else goes to stderr.
   const log = pino(
-    { level: config.FLOTILLA_LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime, errorKey: 'error', redact: ['*.token', '*.authorization'] },
+    {
+      level: config.FLOTILLA_LOG_LEVEL,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      errorKey: 'error',
+      redact: ['*.token', '*.authorization'],
+    },
     pino.destination(2),
   );
   await runCoordinator(
@@ -39,6 +45,8 @@ try {
 } catch (error) {
   if (stop.signal.aborted) process.exit(0);
   const explained = explainStartFailure(error);
-  process.stderr.write(explained === null ? `${error instanceof Error ? error.stack : String(error)}\n` : `${explained}\n`);
+  process.stderr.write(
+    explained === null ? `${error instanceof Error ? error.stack : String(error)}\n` : `${explained}\n`,
+  );
   process.exit(explained === null ? 1 : 2);
 }

@@ -41,7 +41,11 @@ export const createMetrics = () => {
       labelNames: ['route'],
       registers,
     }),
-    parked_claims: new Gauge({ name: 'flotilla_parked_claims', help: 'Agents waiting for work in a long poll.', registers }),
+    parked_claims: new Gauge({
+      name: 'flotilla_parked_claims',
+      help: 'Agents waiting for work in a long poll.',
+      registers,
+    }),
     loop_errors: new Counter({
       name: 'flotilla_loop_errors_total',
       help: 'Failed passes of background loops.',
@@ -49,9 +53,17 @@ export const createMetrics = () => {
       registers,
     }),
     tasks: new Gauge({ name: 'flotilla_tasks', help: 'Tasks by status.', labelNames: ['status'], registers }),
-    oldest_ready: new Gauge({ name: 'flotilla_oldest_ready_task_seconds', help: 'Age of the oldest claimable task.', registers }),
+    oldest_ready: new Gauge({
+      name: 'flotilla_oldest_ready_task_seconds',
+      help: 'Age of the oldest claimable task.',
+      registers,
+    }),
     agents: new Gauge({ name: 'flotilla_agents', help: 'Agents by status.', labelNames: ['status'], registers }),
-    unsequenced: new Gauge({ name: 'flotilla_unsequenced_events', help: 'Committed events without position.', registers }),
+    unsequenced: new Gauge({
+      name: 'flotilla_unsequenced_events',
+      help: 'Committed events without position.',
+      registers,
+    }),
   };
 };
 

@@ -9,7 +9,9 @@ const current = `${JSON.stringify(openApiDocument(), null, 2)}\n`;
 if (process.argv.includes('--check')) {
   const stored = readFileSync(file, 'utf8');
   if (stored !== current) {
-    process.stderr.write('docs/api/openapi.json is not what the contract says; run `npm run -w coordinator openapi:write` and commit it\n');
+    process.stderr.write(
+      'docs/api/openapi.json is not what the contract says; run `npm run -w coordinator openapi:write` and commit it\n',
+    );
     process.exitCode = 1;
   }
 } else {

@@ -33,7 +33,12 @@ export type Announce = {
 };
 
 /** The whole coordinator, from database to HTTP, until the signal aborts; then in reverse. */
-export const runCoordinator = async (config: Config, log: Logger, announce: Announce, signal: AbortSignal): Promise<void> => {
+export const runCoordinator = async (
+  config: Config,
+  log: Logger,
+  announce: Announce,
+  signal: AbortSignal,
+): Promise<void> => {
   const database = await provideDatabase(config, log, signal);
   try {
     await migrateDatabase(database.facts, MIGRATIONS);
@@ -62,8 +67,8 @@ export const runCoordinator = async (config: Config, log: Logger, announce: Anno
       announce.listening(http.url);
       await group(
         {
-          http: (until) => untilAborted(until).then(http.close),
-          postgres: database.supervise,
+          http: (until) => untilAborted(until).then(() => http.close()),
+          postgres: (until) => database.supervise(until),
           alive: (until) => aliveLoop(deps, until),
           expire: (until) => expireLoop(deps, until),
           defer: (until) => deferLoop(deps, until),

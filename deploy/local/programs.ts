@@ -49,7 +49,9 @@ export const startProgram = async <T>(
       const answer = value === null ? null : ready(value);
       if (answer !== null) resolve(answer);
     });
-    void exited.then(({ code, signal }) => reject(new Error(`${name} ended (${signal ?? code}) before it was ready:\n${lines.join('\n')}`)));
+    void exited.then(({ code, signal }) =>
+      reject(new Error(`${name} ended (${signal ?? code}) before it was ready:\n${lines.join('\n')}`)),
+    );
   });
   try {
     return { ...program, ready: await first };
@@ -79,5 +81,8 @@ const parse = (line: string): Record<string, unknown> | null => {
 /** A person's own FLOTILLA_* settings (a CLI context, say) must not leak into the local set-up. */
 const withoutOurs = (environment: NodeJS.ProcessEnv): Record<string, string> =>
   Object.fromEntries(
-    Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined && !/^(FLOTILLA_|DATABASE_URL$|REDIS_URL$)/.test(entry[0])),
+    Object.entries(environment).filter(
+      (entry): entry is [string, string] =>
+        entry[1] !== undefined && !/^(FLOTILLA_|DATABASE_URL$|REDIS_URL$)/.test(entry[0]),
+    ),
   );

@@ -3,8 +3,14 @@ import { type Client, isTerminal, type Task, taskMachine } from '@flotilla/share
 const PROMPT = 'Say hello to the person who has just started Flotilla, and tell them how many words this sentence has.';
 
 /** Creates the sample task, shows its steps and its log as they happen, and answers how it ended. */
-export const runSampleTask = async (client: Client, say: (line: string) => void, signal: AbortSignal): Promise<Task> => {
-  const created = await client.tasks.create({ body: { title: 'Hello from Flotilla', description: PROMPT, tags: ['sample'], timeout_s: 300 } });
+export const runSampleTask = async (
+  client: Client,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<Task> => {
+  const created = await client.tasks.create({
+    body: { title: 'Hello from Flotilla', description: PROMPT, tags: ['sample'], timeout_s: 300 },
+  });
   say(`created ${created.ref} "${created.title}"`);
   const following = followLog(client, created.id, say, signal);
   let shown = '';
@@ -23,8 +29,16 @@ export const runSampleTask = async (client: Client, say: (line: string) => void,
   }
 };
 
-const followLog = async (client: Client, id: number, say: (line: string) => void, signal: AbortSignal): Promise<void> => {
-  const response = await client.tasks.readLog({ params: { id }, query: { follow: 'true', stream: 'stderr' } }, { signal });
+const followLog = async (
+  client: Client,
+  id: number,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> => {
+  const response = await client.tasks.readLog(
+    { params: { id }, query: { follow: 'true', stream: 'stderr' } },
+    { signal },
+  );
   let rest = '';
   const decoder = new TextDecoder();
   for await (const bytes of response.body ?? []) {

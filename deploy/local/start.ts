@@ -16,7 +16,8 @@ const DEFAULT_PORT = 7700;
 const AGENT_NAME = 'local';
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
-const step = (line: string) => say(`${styleText('cyan', '▸', { stream: process.stdout, validateStream: true })} ${line}`);
+const step = (line: string) =>
+  say(`${styleText('cyan', '▸', { stream: process.stdout, validateStream: true })} ${line}`);
 
 const isFree = (port: number): Promise<boolean> =>
   new Promise((done) => {
@@ -65,7 +66,7 @@ const startAgent = async (client: Client, url: string, data_dir: string) => {
 };
 
 const waitOnline = async (client: Client, signal: AbortSignal): Promise<void> => {
-  for (const deadline = performance.now() + 30_000; ; ) {
+  for (const deadline = performance.now() + 30_000; ;) {
     const { agents } = await client.agents.list();
     if (agents.some((agent) => agent.name === AGENT_NAME && agent.status === 'online')) return;
     signal.throwIfAborted();
@@ -77,7 +78,11 @@ const waitOnline = async (client: Client, signal: AbortSignal): Promise<void> =>
 const howToGoOn = (url: string, credential: { token: string; file: string; fresh: boolean }): void => {
   say('');
   say(`  API          ${url}/api/v1   (contract: ${url}/api/v1/openapi.json)`);
-  say(credential.fresh ? `  admin token  ${credential.token}   (shown once; kept in ${credential.file})` : `  admin token  in ${credential.file}`);
+  say(
+    credential.fresh
+      ? `  admin token  ${credential.token}   (shown once; kept in ${credential.file})`
+      : `  admin token  in ${credential.file}`,
+  );
   say(`  CLI          FLOTILLA_URL=${url} FLOTILLA_TOKEN=$(cat '${credential.file}') node cli/dist/main.js status`);
   say('  add a host   the same, with: hosts add');
   say('  stop         Ctrl-C');

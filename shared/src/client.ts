@@ -18,7 +18,8 @@ export type TransportRequest = {
 export type Transport = (request: TransportRequest) => Promise<Response>;
 
 // `fetch` wants an ArrayBuffer-backed view; every Uint8Array in this project is one.
-export const fetchTransport: Transport = ({ url, body, ...init }) => fetch(url, { ...init, body: body as BodyInit | undefined });
+export const fetchTransport: Transport = ({ url, body, ...init }) =>
+  fetch(url, { ...init, body: body as BodyInit | undefined });
 
 /** An answer that is not 2xx. `code` is null when the body is not ours: a proxy answered, nothing is known. */
 export class ApiError extends Error {
@@ -66,10 +67,13 @@ export type ClientOptions = {
   user_agent?: string;
 };
 
-type AnyInput = { params?: Record<string, unknown>; query?: Record<string, unknown>; body?: unknown };
+type Scalar = string | number | boolean | undefined;
+type AnyInput = { params?: Record<string, Scalar>; query?: Record<string, Scalar>; body?: unknown };
 
 const buildUrl = (base_url: string, route: Route, input: AnyInput): string => {
-  const path = route.path.replaceAll(/:([a-z_]+)/g, (_, name: string) => encodeURIComponent(String(input.params?.[name])));
+  const path = route.path.replaceAll(/:([a-z_]+)/g, (_, name: string) =>
+    encodeURIComponent(String(input.params?.[name])),
+  );
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(input.query ?? {})) if (value !== undefined) query.set(key, String(value));
   const search = query.size > 0 ? `?${query}` : '';
@@ -98,12 +102,20 @@ const readJson = async (response: Response, schema: z.ZodType): Promise<unknown>
     throw new BadAnswerError(`HTTP ${response.status} with a body that is not JSON`, { cause });
   }
   const parsed = schema.safeParse(json);
-  if (!parsed.success) throw new BadAnswerError(`HTTP ${response.status} with an unexpected body: ${z.prettifyError(parsed.error)}`);
-  return parsed.data;
+  // A newer coordinator is no error: its new fields are kept, its new enum values let through.
+  if (!parsed.success && !parsed.error.issues.every((issue) => issue.code === 'invalid_value')) {
+    throw new BadAnswerError(`HTTP ${response.status} with an unexpected body: ${z.prettifyError(parsed.error)}`);
+  }
+  return json;
 };
 
 /** Calls one endpoint. Throws `ApiError` (not 2xx), `BadAnswerError` (2xx but not ours) or the transport's error. */
-export const callRoute = async (options: ClientOptions, route: Route, input: AnyInput, call: CallOptions): Promise<unknown> => {
+export const callRoute = async (
+  options: ClientOptions,
+  route: Route,
+  input: AnyInput,
+  call: CallOptions,
+): Promise<unknown> => {
   const token = typeof options.token === 'function' ? options.token() : options.token;
   const bytes = route.body === 'bytes';
   const request: TransportRequest = {

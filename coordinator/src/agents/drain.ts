@@ -7,7 +7,11 @@ import { announceStatus, lockAgent } from './lock-agent.ts';
 import { getAgent } from './queries.ts';
 
 /** Stops new work: no claim commits after this answers. Running tasks finish, or end at the deadline as asked. */
-export const drainAgent = (deps: Deps, principal: Principal, { params, body }: RouteInput<typeof api.agents.drain>): Promise<Agent> =>
+export const drainAgent = (
+  deps: Deps,
+  principal: Principal,
+  { params, body }: RouteInput<typeof api.agents.drain>,
+): Promise<Agent> =>
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
     const agent = await lockAgent(inner, principal, params.id);
@@ -17,7 +21,11 @@ export const drainAgent = (deps: Deps, principal: Principal, { params, body }: R
         drain_requested_at = flotilla_now(), updated_at = flotilla_now(), row_version = row_version + 1
       where id = ${agent.id}`;
     await announceStatus(inner, principal, agent, { eligibility: 'ineligible', on_deadline: body.on_deadline });
-    await recordAudit(db, principal, { action: 'agent.drain', entity: 'agent', entity_id: agent.id, details: { ...body } });
+    await recordAudit(db, principal, {
+      action: 'agent.drain',
+      entity: 'agent',
+      entity_id: agent.id,
+      details: { ...body },
+    });
     return getAgent(inner, principal, agent.id);
   });
-

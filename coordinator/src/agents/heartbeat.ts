@@ -62,14 +62,21 @@ const storeBeats = (deps: Deps, items: Item[]): Promise<Stored[]> =>
     ]);
     deps.metrics.beats.inc(items.length);
     const byId = new Map(agents.map((agent) => [agent.id, agent]));
-    return items.map(({ agent_id }) => ({ agent: byId.get(agent_id), renewed: renewed.filter((row) => row.agent_id === agent_id) }));
+    return items.map(({ agent_id }) => ({
+      agent: byId.get(agent_id),
+      renewed: renewed.filter((row) => row.agent_id === agent_id),
+    }));
   });
 
 /**
  * Renews what is still held. Locks the lease row and checks the epoch, as expiry does: whoever comes first wins. Never
  * beyond renewable_until, so that a hung agentd cannot extend a task. Served by leases_pkey.
  */
-const renewLeases = (deps: Deps, sql: Deps['db']['sql'], held: { task_id: number; epoch: number; phase: string; agent_id: number }[]) =>
+const renewLeases = (
+  deps: Deps,
+  sql: Deps['db']['sql'],
+  held: { task_id: number; epoch: number; phase: string; agent_id: number }[],
+) =>
   sql<(Renewed & { agent_id: number })[]>`
     update leases l set phase = h.phase, held_until = null,
       expires_at = greatest(l.expires_at, least(flotilla_now() + ${deps.config.FLOTILLA_LEASE_MS} * interval '1 ms', l.renewable_until))
@@ -82,7 +89,11 @@ const renewLeases = (deps: Deps, sql: Deps['db']['sql'], held: { task_id: number
 let batcher: ((item: Item) => Promise<Stored>) | null = null;
 
 /** Takes observed state up, answers desired state down, after the batch that holds it committed. */
-export const heartbeat = async (deps: Deps, principal: Principal, { body: beat }: Pick<RouteInput<typeof api.agents.heartbeat>, 'body'>): Promise<BeatAnswer> => {
+export const heartbeat = async (
+  deps: Deps,
+  principal: Principal,
+  { body: beat }: Pick<RouteInput<typeof api.agents.heartbeat>, 'body'>,
+): Promise<BeatAnswer> => {
   batcher ??= createBatcher((items: Item[]) => storeBeats(deps, items), MAX_BATCH);
   const { agent, renewed } = await batcher({ agent_id: principal.id, beat });
   if (agent === undefined || agent.deleted_at !== null) throw new AppError('agent_gone');
@@ -90,7 +101,11 @@ export const heartbeat = async (deps: Deps, principal: Principal, { body: beat }
   const drain = agent.drain_requested_at === null || agent.eligibility === 'eligible' ? null : drainOf(agent);
   const silent_ms = 0;
   return {
-    agent: { id: agent.id, name: agent.name, status: agentStatus({ ...agent, silent_ms }, deps.config.FLOTILLA_LOST_MS) },
+    agent: {
+      id: agent.id,
+      name: agent.name,
+      status: agentStatus({ ...agent, silent_ms }, deps.config.FLOTILLA_LOST_MS),
+    },
     eligibility: agent.disabled_at === null ? agent.eligibility : 'ineligible',
     eligibility_generation: agent.eligibility_generation,
     drain,

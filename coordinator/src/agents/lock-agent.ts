@@ -4,7 +4,13 @@ import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
 
-export type LockedAgent = { id: number; name: string; eligibility: string; eligibility_generation: number; row_version: number };
+export type LockedAgent = {
+  id: number;
+  name: string;
+  eligibility: string;
+  eligibility_generation: number;
+  row_version: number;
+};
 
 /** Locks the row that claims lock too: once this answers, no claim that did not see the change can commit. */
 export const lockAgent = async (deps: Deps, principal: Principal, id: number): Promise<LockedAgent> => {
@@ -16,7 +22,12 @@ export const lockAgent = async (deps: Deps, principal: Principal, id: number): P
 };
 
 /** Records a change of what is desired of an agent, and ends its parked claim so that it beats now. */
-export const announceStatus = async (deps: Deps, principal: Principal, agent: LockedAgent, summary: Record<string, unknown>): Promise<void> => {
+export const announceStatus = async (
+  deps: Deps,
+  principal: Principal,
+  agent: LockedAgent,
+  summary: Record<string, unknown>,
+): Promise<void> => {
   await recordEvents(deps.db, [
     {
       type: 'agent.status_changed',
@@ -32,4 +43,3 @@ export const announceStatus = async (deps: Deps, principal: Principal, agent: Lo
     deps.hub.raise('interrupt', agent.id);
   });
 };
-

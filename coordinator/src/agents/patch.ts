@@ -8,17 +8,26 @@ import { announceStatus, lockAgent } from './lock-agent.ts';
 import { getAgent } from './queries.ts';
 
 /** Changes what an admin decides about an agent: name, tags, role, ceiling, metadata, disabled. */
-export const patchAgent = (deps: Deps, principal: Principal, input: RouteInput<typeof api.agents.patch> & { if_match?: number }): Promise<Agent> =>
+export const patchAgent = (
+  deps: Deps,
+  principal: Principal,
+  input: RouteInput<typeof api.agents.patch> & { if_match?: number },
+): Promise<Agent> =>
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
     const agent = await lockAgent(inner, principal, input.params.id);
     if (input.if_match !== undefined && input.if_match !== agent.row_version) {
-      throw new AppError('version_mismatch', { details: { current: await getAgent(inner, principal, agent.id) }, hint: 'read it again and repeat the change' });
+      throw new AppError('version_mismatch', {
+        details: { current: await getAgent(inner, principal, agent.id) },
+        hint: 'read it again and repeat the change',
+      });
     }
     const { name, tags, role, slots_ceiling, metadata, disabled } = input.body;
     if (name !== undefined && name !== agent.name) {
-      const [taken] = await db.sql`select 1 from agents where workspace_id = ${principal.workspace_id} and name = ${name} and deleted_at is null`;
-      if (taken !== undefined) throw new AppError('name_taken', { sentence: `name: ${name} is already registered in this workspace` });
+      const [taken] =
+        await db.sql`select 1 from agents where workspace_id = ${principal.workspace_id} and name = ${name} and deleted_at is null`;
+      if (taken !== undefined)
+        throw new AppError('name_taken', { sentence: `name: ${name} is already registered in this workspace` });
     }
     await db.sql`
       update agents set name = coalesce(${name ?? null}, name), tags = coalesce(${tags ?? null}::text[], tags), role = coalesce(${role ?? null}, role),
@@ -27,8 +36,14 @@ export const patchAgent = (deps: Deps, principal: Principal, input: RouteInput<t
         disabled_at = case when ${disabled ?? null}::bool is null then disabled_at when ${disabled ?? false} then coalesce(disabled_at, flotilla_now()) end,
         updated_at = flotilla_now(), row_version = row_version + 1
       where id = ${agent.id}`;
-    if (name !== undefined && name !== agent.name) await bindWaitingTasks(inner, { workspace_id: principal.workspace_id, name });
+    if (name !== undefined && name !== agent.name)
+      await bindWaitingTasks(inner, { workspace_id: principal.workspace_id, name });
     await announceStatus(inner, principal, agent, { fields: Object.keys(input.body) });
-    await recordAudit(db, principal, { action: 'agent.update', entity: 'agent', entity_id: agent.id, details: { fields: Object.keys(input.body), disabled } });
+    await recordAudit(db, principal, {
+      action: 'agent.update',
+      entity: 'agent',
+      entity_id: agent.id,
+      details: { fields: Object.keys(input.body), disabled },
+    });
     return getAgent(inner, principal, agent.id);
   });

@@ -30,8 +30,20 @@ const visible = (sql: Sql, principal: Principal) => {
 };
 
 const present = (deps: Deps, row: Row): Agent => {
-  const { slots_reported, slots_default, silent_ms, drain_deadline, drain_on_deadline, drain_reason, drain_requested_at, ...agent } = row;
-  const status = agentStatus({ disabled_at: row.disabled_at, eligibility: row.eligibility, silent_ms }, deps.config.FLOTILLA_LOST_MS);
+  const {
+    slots_reported,
+    slots_default,
+    silent_ms,
+    drain_deadline,
+    drain_on_deadline,
+    drain_reason,
+    drain_requested_at,
+    ...agent
+  } = row;
+  const status = agentStatus(
+    { disabled_at: row.disabled_at, eligibility: row.eligibility, silent_ms },
+    deps.config.FLOTILLA_LOST_MS,
+  );
   const draining = row.eligibility === 'ineligible' && drain_requested_at !== null;
   return {
     ...agent,
@@ -72,6 +84,8 @@ export const listAgents = async (
     where ${visible(sql, principal)} and a.id < ${decodeCursor(query.cursor)} ${query.tag === undefined ? sql`` : sql`and ${query.tag} = any(a.tags)`}
     order by a.id desc limit ${query.limit + 1}`;
   const { items, next_cursor } = pageOf(rows, query.limit);
-  const agents = items.map((row) => present(deps, row)).filter((agent) => query.status === undefined || query.status.includes(agent.status));
+  const agents = items
+    .map((row) => present(deps, row))
+    .filter((agent) => query.status === undefined || query.status.includes(agent.status));
   return { agents, next_cursor };
 };

@@ -16,7 +16,14 @@ type ByHost = Extract<Body, { join_token: string }>;
 type ByUser = Exclude<Body, ByHost>;
 type Output = RouteOutput<typeof api.agents.register>;
 
-type JoinTokenRow = { id: number; workspace_id: number; tags: string[]; role: string; slots: number | null; name_pattern: string | null };
+type JoinTokenRow = {
+  id: number;
+  workspace_id: number;
+  tags: string[];
+  role: string;
+  slots: number | null;
+  name_pattern: string | null;
+};
 
 /** Registers a host by its one-time token, or a poll-only agent by a user's token. */
 export const registerAgent = (deps: Deps, principal: Principal | null, { body }: { body: Body }): Promise<Output> =>
@@ -34,7 +41,9 @@ const registerHost = (deps: Deps, body: ByHost): Promise<Output> =>
       returning id, workspace_id, tags, role, slots, name_pattern`;
     if (token === undefined) return registerAgain(inner, digest, given);
     if (token.name_pattern !== null && !matchesPattern(token.name_pattern, body.agent.name)) {
-      throw new AppError('invalid_input', { sentence: `agent.name: this join token is for names like ${token.name_pattern}` });
+      throw new AppError('invalid_input', {
+        sentence: `agent.name: this join token is for names like ${token.name_pattern}`,
+      });
     }
     const agent_token = given === null ? makeSecret('fla_') : undefined;
     const agent_id = await insertAgent(inner, token, body.agent);
@@ -49,14 +58,18 @@ const registerAgain = async (deps: Deps, digest: Uint8Array, given: Uint8Array |
   const [used] = await deps.db.sql<{ workspace_id: number; used_by_agent_id: number }[]>`
     select j.workspace_id, j.used_by_agent_id from join_tokens j join agents a on a.id = j.used_by_agent_id and a.deleted_at is null
     where j.digest = ${digest} and j.used_digest = ${given} and j.revoked_at is null`;
-  if (used === undefined) throw new AppError('join_token_invalid', { hint: 'create a new one with `flotilla tokens create --join`' });
+  if (used === undefined)
+    throw new AppError('join_token_invalid', { hint: 'create a new one with `flotilla tokens create --join`' });
   return answer(deps, used.workspace_id, used.used_by_agent_id);
 };
 
 const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): Promise<Output> =>
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
-    if (principal === null) throw new AppError('unauthenticated', { hint: 'send a join_token, or a user token to register an agent without a daemon' });
+    if (principal === null)
+      throw new AppError('unauthenticated', {
+        hint: 'send a join_token, or a user token to register an agent without a daemon',
+      });
     requirePermission(principal, 'agents:operate');
     const { workspace_id } = principal;
     const [existing] = await db.sql<{ id: number; kind: string }[]>`
@@ -70,7 +83,12 @@ const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): 
     const agent_token = makeSecret('fla_');
     await db.sql`insert into agent_tokens (workspace_id, agent_id, digest) values (${workspace_id}, ${row.id}, ${digestSecret(agent_token)})`;
     await announceAgent(inner, { id: row.id, workspace_id, name: body.name });
-    await recordAudit(db, principal, { action: 'agent.register', entity: 'agent', entity_id: row.id, details: { name: body.name } });
+    await recordAudit(db, principal, {
+      action: 'agent.register',
+      entity: 'agent',
+      entity_id: row.id,
+      details: { name: body.name },
+    });
     return answer(inner, workspace_id, row.id, agent_token);
   });
 
@@ -89,14 +107,26 @@ const insertAgent = async (deps: Deps, token: JoinTokenRow, host: ByHost['agent'
   await recordAudit(
     deps.db,
     { kind: 'agent', id: row.id, name: host.name, role: 'agent', workspace_id: token.workspace_id },
-    { action: 'agent.register', entity: 'agent', entity_id: row.id, details: { name: host.name, join_token_id: token.id } },
+    {
+      action: 'agent.register',
+      entity: 'agent',
+      entity_id: row.id,
+      details: { name: host.name, join_token_id: token.id },
+    },
   );
   return row.id;
 };
 
 const announceAgent = async (deps: Deps, agent: { id: number; workspace_id: number; name: string }): Promise<void> => {
   await recordEvents(deps.db, [
-    { type: 'agent.created', entity_id: agent.id, workspace_id: agent.workspace_id, version: 1, agent_id: agent.id, summary: { name: agent.name } },
+    {
+      type: 'agent.created',
+      entity_id: agent.id,
+      workspace_id: agent.workspace_id,
+      version: 1,
+      agent_id: agent.id,
+      summary: { name: agent.name },
+    },
   ]);
   await bindWaitingTasks(deps, agent);
   deps.db.afterCommit(() => deps.hub.raise('unsequenced'));
@@ -104,7 +134,11 @@ const announceAgent = async (deps: Deps, agent: { id: number; workspace_id: numb
 
 const answer = async (deps: Deps, workspace_id: number, agent_id: number, agent_token?: string): Promise<Output> => {
   const self = { kind: 'agent', id: agent_id, name: '', role: 'agent', workspace_id } as const;
-  return { agent: await getAgent(deps, self, agent_id), ...(agent_token === undefined ? {} : { agent_token }), timings: await timingsFor(deps) };
+  return {
+    agent: await getAgent(deps, self, agent_id),
+    ...(agent_token === undefined ? {} : { agent_token }),
+    timings: await timingsFor(deps),
+  };
 };
 
 const nameTaken = (name: string): AppError =>

@@ -7,7 +7,11 @@ import { announceStatus, lockAgent } from './lock-agent.ts';
 import { getAgent } from './queries.ts';
 
 /** Lets an agent take work again. Naming a generation resumes only that drain, not a newer one by somebody else. */
-export const resumeAgent = (deps: Deps, principal: Principal, { params, body }: RouteInput<typeof api.agents.resume>): Promise<Agent> =>
+export const resumeAgent = (
+  deps: Deps,
+  principal: Principal,
+  { params, body }: RouteInput<typeof api.agents.resume>,
+): Promise<Agent> =>
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
     const agent = await lockAgent(inner, principal, params.id);
@@ -26,4 +30,3 @@ export const resumeAgent = (deps: Deps, principal: Principal, { params, body }: 
     await recordAudit(db, principal, { action: 'agent.resume', entity: 'agent', entity_id: agent.id });
     return getAgent(inner, principal, agent.id);
   });
-

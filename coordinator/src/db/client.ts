@@ -17,7 +17,11 @@ export const connect = (facts: ConnectionFacts, options: { max: number; name: st
     max_lifetime: null,
     backoff: (attempt: number) => Math.min(1, 0.05 * 2 ** attempt),
     onnotice: () => {},
-    connection: { application_name: options.name, idle_in_transaction_session_timeout: 30_000, statement_timeout: 60_000 },
+    connection: {
+      application_name: options.name,
+      idle_in_transaction_session_timeout: 30_000,
+      statement_timeout: 60_000,
+    },
     types: {
       bigint: { to: 20, from: [20], parse: Number, serialize: String },
       date: { to: 1184, from: [1082, 1114, 1184], parse: toIso, serialize: String },

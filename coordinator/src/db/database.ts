@@ -17,7 +17,11 @@ export const createDatabase = (pool: Pool): Database => ({
   transaction: async (work) => {
     const hooks: (() => void)[] = [];
     const result = await pool.begin((sql) => {
-      const joined: Database = { sql, afterCommit: (hook) => void hooks.push(hook), transaction: (inner) => inner(joined) };
+      const joined: Database = {
+        sql,
+        afterCommit: (hook) => void hooks.push(hook),
+        transaction: (inner) => inner(joined),
+      };
       return work(joined);
     });
     for (const hook of hooks) hook();

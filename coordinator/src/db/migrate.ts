@@ -37,6 +37,8 @@ const refuseNewer = async (pool: ReturnType<typeof connect>, folder: string): Pr
   if (table?.name == null) return;
   const [row] = await pool`select max(created_at) as newest from drizzle.__drizzle_migrations`;
   if (row?.newest != null && Number(row.newest) > newest) {
-    throw new SchemaTooNewError('The database was migrated by a newer Flotilla; start that version, or restore a backup.');
+    throw new SchemaTooNewError(
+      'The database was migrated by a newer Flotilla; start that version, or restore a backup.',
+    );
   }
 };

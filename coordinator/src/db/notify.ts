@@ -18,7 +18,12 @@ const Hints = z.object({
  * Carries hints between coordinators: "class c has n more tasks", "end the parked claim of agent a", "there are new
  * events". Losing one costs at most one rescan interval. Runs until the signal aborts.
  */
-export const runNotifications = async (deps: Deps, pool: Pool, instance: string, signal: AbortSignal): Promise<void> => {
+export const runNotifications = async (
+  deps: Deps,
+  pool: Pool,
+  instance: string,
+  signal: AbortSignal,
+): Promise<void> => {
   let classes = new Map<number, number>();
   let agents = new Set<number>();
   let events = false;
@@ -30,7 +35,9 @@ export const runNotifications = async (deps: Deps, pool: Pool, instance: string,
     classes = new Map();
     agents = new Set();
     events = false;
-    pool`select pg_notify(${CHANNEL}, ${payload})`.catch((error: unknown) => deps.log.debug({ error }, 'hint not sent'));
+    pool`select pg_notify(${CHANNEL}, ${payload})`.catch((error: unknown) =>
+      deps.log.debug({ error }, 'hint not sent'),
+    );
   };
   const soon = () => (timer ??= setTimeout(send, COLLECT_MS));
 

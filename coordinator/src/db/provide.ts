@@ -21,14 +21,18 @@ export const provideDatabase = async (config: Config, log: Logger, signal: Abort
     return { facts: { url: config.DATABASE_URL }, supervise: waitForAbort, stop: async () => {} };
   }
   const start = () =>
-    startEmbeddedPostgres({ data_dir: config.FLOTILLA_DATA_DIR, log: (line) => log.debug({ part: 'postgres' }, line), signal });
+    startEmbeddedPostgres({
+      data_dir: config.FLOTILLA_DATA_DIR,
+      log: (line) => log.debug({ part: 'postgres' }, line),
+      signal,
+    });
   let running = await start();
   if (running.recovered !== null) log.warn(running.recovered);
   await createDatabase(running);
   return {
     facts: running.connection(DATABASE),
     supervise: async (until) => {
-      for (let failures = 0; !until.aborted; ) {
+      for (let failures = 0; !until.aborted;) {
         const exit = await Promise.race([running.exited, waitForAbort(until)]);
         if (until.aborted) return;
         log.error({ exit }, 'the bundled Postgres ended; starting it again');

@@ -28,21 +28,44 @@ const sequenceEvents = async (db: Database): Promise<number> => {
   return row?.count ?? 0;
 };
 
-type Unsealed = { id: number; workspace_id: number; principal: string; action: string; entity: string; entity_id: number | null; details: unknown; created_at: string };
+type Unsealed = {
+  id: number;
+  workspace_id: number;
+  principal: string;
+  action: string;
+  entity: string;
+  entity_id: number | null;
+  details: unknown;
+  created_at: string;
+};
 
 /** Seals audit rows in order: each hash covers the row and the hash before it, so that a changed or missing row shows. */
 const sealAudit = async (db: Database): Promise<number> => {
   const rows = await db.sql<Unsealed[]>`
     select id, workspace_id, principal, action, entity, entity_id, details, created_at from audit_events where seq is null order by id limit ${BATCH}`;
   if (rows.length === 0) return 0;
-  const [chain] = await db.sql<{ last_seq: number; last_hash: Uint8Array | null }[]>`select last_seq, last_hash from sequencer where chain = 'audit'`;
+  const [chain] = await db.sql<
+    { last_seq: number; last_hash: Uint8Array | null }[]
+  >`select last_seq, last_hash from sequencer where chain = 'audit'`;
   let hash = chain?.last_hash ?? new Uint8Array();
   let seq = chain?.last_seq ?? 0;
   const sealed = rows.map((row) => {
     seq += 1;
     hash = createHash('sha256')
       .update(hash)
-      .update(JSON.stringify([seq, row.id, row.workspace_id, row.principal, row.action, row.entity, row.entity_id, row.details, row.created_at]))
+      .update(
+        JSON.stringify([
+          seq,
+          row.id,
+          row.workspace_id,
+          row.principal,
+          row.action,
+          row.entity,
+          row.entity_id,
+          row.details,
+          row.created_at,
+        ]),
+      )
       .digest();
     return { id: row.id, seq, hash: Buffer.from(hash) };
   });
@@ -73,12 +96,19 @@ export const sequencerLoop = async (deps: Deps, signal: AbortSignal): Promise<vo
     await sleep(1_000, AbortSignal.any([hinted.signal, signal]));
     await sleep(COLLECT_MS, signal);
     hinted = new AbortController();
-    for (let handled = BATCH; handled >= BATCH; ) handled = await sequence(deps);
+    for (let handled = BATCH; handled >= BATCH;) handled = await sequence(deps);
   };
   const onError = (name: string, error: unknown, delay_ms: number) => {
     deps.metrics.loop_errors.inc({ loop: name });
     deps.log.warn({ loop: name, error, delay_ms }, 'a background pass failed; it is tried again');
   };
-  await every(pass, { name: 'sequencer', interval_ms: 1, first_ms: 0, signal, onError, backoff: { min_ms: 200, max_ms: 5_000 } });
+  await every(pass, {
+    name: 'sequencer',
+    interval_ms: 1,
+    first_ms: 0,
+    signal,
+    onError,
+    backoff: { min_ms: 200, max_ms: 5_000 },
+  });
   off();
 };

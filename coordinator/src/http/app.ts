@@ -35,7 +35,10 @@ export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> 
     const started = performance.now();
     await next();
     c.header('x-request-id', c.get('request_id'));
-    deps.metrics.requests.observe({ route: c.get('route'), status: String(c.res.status) }, (performance.now() - started) / 1000);
+    deps.metrics.requests.observe(
+      { route: c.get('route'), status: String(c.res.status) },
+      (performance.now() - started) / 1000,
+    );
   });
 
   for (const [resource, routes] of Object.entries(api)) {
@@ -50,7 +53,10 @@ export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> 
 
   app.notFound((c) => {
     const { status, body, headers } = errorAnswer(
-      new AppError('not_found', { sentence: `There is no ${c.req.method} ${c.req.path}.`, hint: 'the contract is at /api/v1/openapi.json' }),
+      new AppError('not_found', {
+        sentence: `There is no ${c.req.method} ${c.req.path}.`,
+        hint: 'the contract is at /api/v1/openapi.json',
+      }),
       c.get('request_id'),
     );
     return Response.json(body, { status, headers });
@@ -59,8 +65,10 @@ export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> 
   app.onError((thrown, c) => {
     const error = toAppError(thrown);
     const request_id = c.get('request_id');
-    if (error.code === 'internal') deps.log.error({ error: thrown, request_id, route: c.get('route') }, 'a request failed');
-    else if (error.code === 'unavailable') deps.log.warn({ error: thrown, request_id, route: c.get('route') }, 'the database did not answer');
+    if (error.code === 'internal')
+      deps.log.error({ error: thrown, request_id, route: c.get('route') }, 'a request failed');
+    else if (error.code === 'unavailable')
+      deps.log.warn({ error: thrown, request_id, route: c.get('route') }, 'the database did not answer');
     const { status, body, headers } = errorAnswer(error, request_id);
     return Response.json(body, { status, headers: { ...headers, 'cache-control': 'no-store' } });
   });

@@ -6,7 +6,10 @@ const MAX_DEPTH = 64;
 /** Reads at most `max_bytes`; what is longer is refused without being kept. */
 export const readBytes = async (request: Request, max_bytes: number): Promise<Uint8Array> => {
   const tooLarge = () =>
-    new AppError('body_too_large', { sentence: `The request body is larger than ${max_bytes} bytes.`, details: { max_bytes } });
+    new AppError('body_too_large', {
+      sentence: `The request body is larger than ${max_bytes} bytes.`,
+      details: { max_bytes },
+    });
   if (Number(request.headers.get('content-length') ?? 0) > max_bytes) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -27,7 +30,8 @@ export const parseJson = (bytes: Uint8Array): unknown => {
     throw new AppError('not_json', { sentence: 'The request body is not valid UTF-8.', cause });
   }
   if (text.trim() === '') return {};
-  if (depthOf(text) > MAX_DEPTH) throw new AppError('not_json', { sentence: `The request body nests deeper than ${MAX_DEPTH} levels.` });
+  if (depthOf(text) > MAX_DEPTH)
+    throw new AppError('not_json', { sentence: `The request body nests deeper than ${MAX_DEPTH} levels.` });
   try {
     return JSON.parse(text);
   } catch (cause) {

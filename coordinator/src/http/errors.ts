@@ -3,8 +3,25 @@ import { ZodError } from 'zod';
 
 /** Answers of Postgres that are about our reach to it, not about the request: try again later. */
 const unreachable = new Set([
-  'ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT', 'CONNECT_TIMEOUT', 'CONNECTION_CLOSED', 'CONNECTION_ENDED',
-  'CONNECTION_DESTROYED', '57P01', '57P02', '57P03', '57014', '53300', '40001', '40P01', '25P03', '08006', '08001',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'CONNECT_TIMEOUT',
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  '57P01',
+  '57P02',
+  '57P03',
+  '57014',
+  '53300',
+  '40001',
+  '40P01',
+  '25P03',
+  '08006',
+  '08001',
 ]);
 /** Postgres refused a value that the schema let through: a time out of range, a number too large. */
 const refusedValue = /^22/;
@@ -26,9 +43,12 @@ const fromZod = (error: ZodError): AppError => {
 /** Unions report each branch; the branch that came furthest is what the caller meant. */
 const flatten = (error: ZodError): { path: PropertyKey[]; message: string }[] =>
   error.issues.flatMap((issue) => {
-    if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [{ path: issue.path, message: issue.message }];
-    const branches = issue.errors.map((issues) => issues.map((inner) => ({ path: [...issue.path, ...inner.path], message: inner.message })));
-    return branches.sort((a, b) => a.length - b.length)[0] ?? [];
+    if (issue.code !== 'invalid_union' || issue.errors.length === 0)
+      return [{ path: issue.path, message: issue.message }];
+    const branches = issue.errors.map((issues) =>
+      issues.map((inner) => ({ path: [...issue.path, ...inner.path], message: inner.message })),
+    );
+    return branches.toSorted((a, b) => a.length - b.length)[0] ?? [];
   });
 
 /** Whatever was thrown, as the error that the API shows. Unknown ones are `internal`: their text stays in the log. */
@@ -44,7 +64,10 @@ export const toAppError = (error: unknown): AppError => {
   return new AppError('internal', { cause: error });
 };
 
-export const errorAnswer = (error: AppError, request_id: string): { status: number; body: ErrorBody; headers: Record<string, string> } => {
+export const errorAnswer = (
+  error: AppError,
+  request_id: string,
+): { status: number; body: ErrorBody; headers: Record<string, string> } => {
   const { status } = errorCatalog[error.code];
   const body: ErrorBody = { error: error.message, code: error.code, request_id };
   if (error.hint !== undefined) body.hint = error.hint;

@@ -19,10 +19,14 @@ export const runOnce = (
   create: (deps: Deps) => Promise<unknown>,
 ): Promise<unknown> => {
   if (!/^[\x21-\x7e]{1,200}$/.test(request.key)) {
-    throw new AppError('invalid_input', { sentence: 'Idempotency-Key: use 1–200 printable ASCII characters without spaces' });
+    throw new AppError('invalid_input', {
+      sentence: 'Idempotency-Key: use 1–200 printable ASCII characters without spaces',
+    });
   }
   const route = `${request.route.method} ${request.route.path}`;
-  const digest = createHash('sha256').update(JSON.stringify(request.body ?? null)).digest();
+  const digest = createHash('sha256')
+    .update(JSON.stringify(request.body ?? null))
+    .digest();
   return deps.db.transaction(async (db) => {
     const owner = [principal.workspace_id, principalLabel(principal), request.key] as const;
     const [reserved] = await db.sql`
@@ -37,14 +41,20 @@ export const runOnce = (
   });
 };
 
-const findKey = async (deps: Deps, [workspace_id, principal, key]: readonly [number, string, string]): Promise<Stored | null> => {
+const findKey = async (
+  deps: Deps,
+  [workspace_id, principal, key]: readonly [number, string, string],
+): Promise<Stored | null> => {
   const [row] = await deps.db.sql<Stored[]>`
     select route, body_digest, response from idempotency_keys where workspace_id = ${workspace_id} and principal = ${principal} and key = ${key}`;
   return row ?? null;
 };
 
 const replay = (stored: Stored | null, asked: { route: string; digest: Uint8Array }): unknown => {
-  if (stored === null) throw new AppError('unavailable', { sentence: 'The first request with this Idempotency-Key was rolled back; try again.' });
+  if (stored === null)
+    throw new AppError('unavailable', {
+      sentence: 'The first request with this Idempotency-Key was rolled back; try again.',
+    });
   if (stored.route !== asked.route || Buffer.compare(stored.body_digest, asked.digest) !== 0) {
     throw new AppError('idempotency_mismatch', { hint: 'use a new key for a new request' });
   }

@@ -21,24 +21,41 @@ type AnyHandler = (call: PublicCall<Route>) => Promise<unknown>;
  * Mounts one endpoint under /api/v1 and /api, with its aliases: protocol, principal, permission, parsing, idempotency,
  * answer. The only place that knows how the contract becomes HTTP.
  */
-export const implement = <R extends Route>(app: Hono<Environment>, deps: Deps, route: R, handler: Handler<R>, stopping: AbortSignal): void => {
+export const implement = <R extends Route>(
+  app: Hono<Environment>,
+  deps: Deps,
+  route: R,
+  handler: Handler<R>,
+  stopping: AbortSignal,
+): void => {
   const handle = async (c: Context<Environment>): Promise<Response> => {
     c.set('route', `${route.method} ${route.path}`);
     checkProtocol(c.req.raw.headers);
     const principal = await identify(deps, c.req.raw.headers, c.get('request_id'));
     if (route.permission !== 'public') {
-      if (principal === null) throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
+      if (principal === null)
+        throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
       requirePermission(principal, route.permission);
     }
     const input = await parseInput(deps, route, c);
     requireSelf(route, principal, input.params);
     const signal = AbortSignal.any([c.req.raw.signal, stopping]);
     const { headers } = c.req.raw;
-    const call = { deps, principal, input: input as Call<Route>['input'], signal, if_match: readIfMatch(headers), last_event_id: readLastEventId(headers) };
+    const call = {
+      deps,
+      principal,
+      input: input as Call<Route>['input'],
+      signal,
+      if_match: readIfMatch(headers),
+      last_event_id: readLastEventId(headers),
+    };
     const run = (within: Deps) => (handler as unknown as AnyHandler)({ ...call, deps: within });
     const key = c.req.header('idempotency-key');
     const once = route.creates === true && key !== undefined && principal !== null;
-    return respond(route, once ? await runOnce(deps, principal, { key, route, body: input.body }, run) : await run(deps));
+    return respond(
+      route,
+      once ? await runOnce(deps, principal, { key, route, body: input.body }, run) : await run(deps),
+    );
   };
   for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);
 };
@@ -85,13 +102,17 @@ const readIfMatch = (headers: Headers): number | undefined => {
   const header = headers.get('if-match');
   if (header === null || header === '*') return undefined;
   const version = Number(/^(?:W\/)?"?(\d{1,15})"?$/.exec(header)?.[1] ?? Number.NaN);
-  if (Number.isNaN(version)) throw new AppError('invalid_input', { sentence: 'If-Match: use the number of the row version, as the ETag gives it' });
+  if (Number.isNaN(version))
+    throw new AppError('invalid_input', {
+      sentence: 'If-Match: use the number of the row version, as the ETag gives it',
+    });
   return version;
 };
 
 const readLastEventId = (headers: Headers): number | undefined => {
   const header = headers.get('last-event-id');
   if (header === null || header === '') return undefined;
-  if (!/^\d{1,15}$/.test(header)) throw new AppError('invalid_input', { sentence: 'Last-Event-ID: use the id of the last event, unchanged' });
+  if (!/^\d{1,15}$/.test(header))
+    throw new AppError('invalid_input', { sentence: 'Last-Event-ID: use the id of the last event, unchanged' });
   return Number(header);
 };

@@ -1,4 +1,18 @@
-import { Agent, ApiToken, Attempt, AuditEvent, ClaimedTask, ErrorBody, errorCatalog, JoinToken, Json, listRoutes, type Route, Task, Workspace } from '@flotilla/shared';
+import {
+  Agent,
+  ApiToken,
+  Attempt,
+  AuditEvent,
+  ClaimedTask,
+  ErrorBody,
+  errorCatalog,
+  JoinToken,
+  Json,
+  listRoutes,
+  type Route,
+  Task,
+  Workspace,
+} from '@flotilla/shared';
 import { z } from 'zod';
 
 import { VERSION } from '../version.ts';
@@ -15,12 +29,21 @@ const reference = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 const toComponents = (schemas: Record<string, z.ZodType>, io: 'input' | 'output'): Components => {
   const registry = z.registry<{ id: string }>();
   for (const [id, schema] of Object.entries(schemas)) registry.add(schema, { id });
-  const { schemas: made } = z.toJSONSchema(registry, { io, uri: (id) => `#/components/schemas/${id}`, unrepresentable: 'any' });
-  return Object.fromEntries(Object.entries(made).map(([id, { $schema: _schema, $id: _id, ...schema }]) => [id, schema]));
+  const { schemas: made } = z.toJSONSchema(registry, {
+    io,
+    uri: (id) => `#/components/schemas/${id}`,
+    unrepresentable: 'any',
+  });
+  return Object.fromEntries(
+    Object.entries(made).map(([id, { $schema: _schema, $id: _id, ...schema }]) => [id, schema]),
+  );
 };
 
 const nameOf = (operation: string, part: string): string =>
-  operation.split(/[._]/).map((word) => word[0]?.toUpperCase() + word.slice(1)).join('') + part;
+  operation
+    .split(/[._]/)
+    .map((word) => word[0]?.toUpperCase() + word.slice(1))
+    .join('') + part;
 
 /** OpenAPI 3.1 of the whole contract: served, checked in as docs/api/openapi.json, and compared by the gate. */
 export const openApiDocument = () => {
@@ -39,11 +62,18 @@ export const openApiDocument = () => {
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'Flotilla', version: VERSION, description: 'The coordinator of a fleet of agents. The same routes answer under /api.' },
+    info: {
+      title: 'Flotilla',
+      version: VERSION,
+      description: 'The coordinator of a fleet of agents. The same routes answer under /api.',
+    },
     servers: [{ url: '/api/v1' }],
     paths,
     components: {
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' }, api_key: { type: 'apiKey', in: 'header', name: 'x-api-key' } },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer' },
+        api_key: { type: 'apiKey', in: 'header', name: 'x-api-key' },
+      },
       schemas: { ...toComponents(inputs, 'input'), ...toComponents(outputs, 'output') },
     },
   };
@@ -80,14 +110,21 @@ const bodyContent = (operation: string, body: z.ZodType | 'bytes') =>
 
 const success = (operation: string, { output, status }: Route): Record<string, unknown> => {
   if (output === 'none') return { 204: { description: 'Done.' } };
-  if (output === 'text') return { 200: { description: 'Text.', content: { 'text/plain': { schema: { type: 'string' } } } } };
-  if (output === 'event-stream') return { 200: { description: 'Server-sent events.', content: { 'text/event-stream': { schema: { type: 'string' } } } } };
+  if (output === 'text')
+    return { 200: { description: 'Text.', content: { 'text/plain': { schema: { type: 'string' } } } } };
+  if (output === 'event-stream')
+    return {
+      200: { description: 'Server-sent events.', content: { 'text/event-stream': { schema: { type: 'string' } } } },
+    };
   const name = Object.entries(named).find(([, schema]) => schema === output)?.[0] ?? nameOf(operation, 'Answer');
   return { [status]: { description: 'Success.', content: { 'application/json': { schema: reference(name) } } } };
 };
 
 const failures = (route: Route): Record<string, unknown> => {
-  const common = route.permission === 'public' ? (['invalid_input'] as const) : (['invalid_input', 'unauthenticated', 'forbidden'] as const);
+  const common =
+    route.permission === 'public'
+      ? (['invalid_input'] as const)
+      : (['invalid_input', 'unauthenticated', 'forbidden'] as const);
   const byStatus = new Map<number, string[]>();
   for (const code of [...common, ...route.errors]) {
     const { status } = errorCatalog[code];
@@ -96,7 +133,10 @@ const failures = (route: Route): Record<string, unknown> => {
   return Object.fromEntries(
     [...byStatus].map(([status, codes]) => [
       status,
-      { description: `Codes: ${codes.join(', ')}.`, content: { 'application/json': { schema: reference('ErrorBody') } } },
+      {
+        description: `Codes: ${codes.join(', ')}.`,
+        content: { 'application/json': { schema: reference('ErrorBody') } },
+      },
     ]),
   );
 };

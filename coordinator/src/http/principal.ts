@@ -15,11 +15,13 @@ const readToken = (headers: Headers): string | null => {
 export const identify = async (deps: Deps, headers: Headers, request_id: string): Promise<Principal | null> => {
   const token = readToken(headers);
   if (token === null) {
-    if (headers.has('authorization')) throw new AppError('unauthenticated', { hint: 'use Authorization: Bearer <token>, or x-api-key' });
+    if (headers.has('authorization'))
+      throw new AppError('unauthenticated', { hint: 'use Authorization: Bearer <token>, or x-api-key' });
     return null;
   }
   const principal = await authenticate(deps, token);
-  if (principal === null) throw new AppError('unauthenticated', { sentence: 'The token is unknown, revoked or expired.' });
+  if (principal === null)
+    throw new AppError('unauthenticated', { sentence: 'The token is unknown, revoked or expired.' });
   return { ...principal, request_id };
 };
 

@@ -11,7 +11,11 @@ const encoder = new TextEncoder();
 
 async function* encodeFrames(frames: AsyncIterable<Frame>): AsyncGenerator<Uint8Array> {
   for await (const { id, event, data } of frames) {
-    const lines = [`id: ${id}`, ...(event === undefined ? [] : [`event: ${event}`]), ...(data === undefined ? [] : [`data: ${data}`])];
+    const lines = [
+      `id: ${id}`,
+      ...(event === undefined ? [] : [`event: ${event}`]),
+      ...(data === undefined ? [] : [`data: ${data}`]),
+    ];
     yield encoder.encode(`${lines.join('\n')}\n\n`);
   }
 }

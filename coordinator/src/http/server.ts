@@ -19,7 +19,10 @@ export const startHttp = async (deps: Deps): Promise<HttpServer> => {
   const app = createApp(deps, stopping.signal);
   // Longer than the idle time of proxies and of agentd's own connections: the client closes first, so no request is
   // sent into a closing socket.
-  const server = createServer({ keepAliveTimeout: 75_000, headersTimeout: 80_000, requestTimeout: 120_000 }, getRequestListener(app.fetch));
+  const server = createServer(
+    { keepAliveTimeout: 75_000, headersTimeout: 80_000, requestTimeout: 120_000 },
+    getRequestListener(app.fetch),
+  );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(FLOTILLA_PORT, FLOTILLA_HOST, resolve);

@@ -6,7 +6,11 @@ import type { ConnectionFacts } from '../db/client.ts';
 /** Queue and Worker of BullMQ, bound to where jobs live. */
 export type JobBackend = {
   Queue: new (name: string, options: { connection: unknown }) => Pick<Queue, 'upsertJobScheduler' | 'on' | 'close'>;
-  Worker: new (name: string, run: () => Promise<unknown>, options: { connection: unknown; concurrency: number }) => Pick<Worker, 'on' | 'close'>;
+  Worker: new (
+    name: string,
+    run: () => Promise<unknown>,
+    options: { connection: unknown; concurrency: number },
+  ) => Pick<Worker, 'on' | 'close'>;
   connection: unknown;
   close(): Promise<void>;
 };
@@ -19,7 +23,7 @@ export const openJobBackend = async (facts: ConnectionFacts, redis_url: string |
       // Reported by the queue and the worker; without a listener here it would end the process.
     });
     await connection.connect();
-    return { Queue, Worker, connection, close: async () => connection.disconnect() } as unknown as JobBackend; // both backends share these constructors' shape
+    return { Queue, Worker, connection, close: async () => connection.disconnect() };
   }
   const connection = {
     ...('url' in facts ? { connectionString: facts.url } : facts),
@@ -29,5 +33,5 @@ export const openJobBackend = async (facts: ConnectionFacts, redis_url: string |
   const setup = new PostgresConnection({ ...connection, migrate: true });
   await setup.waitUntilReady();
   await setup.close();
-  return { ...withBackend(createPostgresBackend), connection, close: async () => {} } as unknown as JobBackend; // as above
+  return { ...withBackend(createPostgresBackend), connection, close: async () => {} } as unknown as JobBackend; // same classes, other connection type
 };

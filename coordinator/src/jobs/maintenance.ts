@@ -9,7 +9,8 @@ const QUEUE = 'maintenance';
  * queue only means that the scheduler is put back at the next start.
  */
 export const runMaintenance = async (deps: Deps, backend: JobBackend, signal: AbortSignal): Promise<void> => {
-  const onError = (error: Error) => deps.log.warn({ error, queue: QUEUE }, 'the job queue had an error; it reconnects by itself');
+  const onError = (error: Error) =>
+    deps.log.warn({ error, queue: QUEUE }, 'the job queue had an error; it reconnects by itself');
   const queue = new backend.Queue(QUEUE, { connection: backend.connection });
   const worker = new backend.Worker(
     QUEUE,

@@ -13,14 +13,21 @@ type StreamRow = { size: number; final_size: number | null };
  * Stores a chunk at its offset. What is already stored is skipped, a gap is refused with the wanted offset, so that any
  * number of repeats leaves the same bytes. Bytes over the storage limit are counted, not kept, and shown as truncated.
  */
-export const appendLog = (deps: Deps, principal: Principal, { params, query, body }: RouteInput<typeof api.tasks.log>): Promise<{ next_offset: number }> =>
+export const appendLog = (
+  deps: Deps,
+  principal: Principal,
+  { params, query, body }: RouteInput<typeof api.tasks.log>,
+): Promise<{ next_offset: number }> =>
   deps.db.transaction(async (db) => {
     const { sql } = db;
     const [attempt] = await sql<{ id: number; open: boolean; deleted_at: string | null }[]>`
       select a.id, a.ended_at is null or a.ended_at > flotilla_now() - ${ACCEPTED_AFTER_END}::interval as open, t.deleted_at
       from attempts a join tasks t on t.id = a.task_id
       where a.epoch = ${query.epoch} and a.task_id = ${params.id} and a.agent_id = ${principal.id} and a.workspace_id = ${principal.workspace_id}`;
-    if (attempt === undefined) throw new AppError('not_found', { sentence: `There is no attempt ${query.epoch} of task ${params.id} by this agent.` });
+    if (attempt === undefined)
+      throw new AppError('not_found', {
+        sentence: `There is no attempt ${query.epoch} of task ${params.id} by this agent.`,
+      });
     if (attempt.deleted_at !== null) throw new AppError('task_gone');
     await sql`insert into attempt_streams (workspace_id, attempt_id, stream) values (${principal.workspace_id}, ${attempt.id}, ${query.stream}) on conflict do nothing`;
     const [stream] = await sql<StreamRow[]>`
@@ -31,9 +38,21 @@ export const appendLog = (deps: Deps, principal: Principal, { params, query, bod
     if (end <= size) return { next_offset: size };
     const final_size = stream?.final_size ?? null;
     if (!attempt.open || (final_size !== null && end > final_size)) {
-      throw new AppError('lease_lost', { sentence: 'The log of this attempt is closed.', details: { size, final_size } });
+      throw new AppError('lease_lost', {
+        sentence: 'The log of this attempt is closed.',
+        details: { size, final_size },
+      });
     }
-    await storeChunk({ ...deps, db }, { ...principal, attempt_id: attempt.id, stream: query.stream, start: size, fresh: body.subarray(size - query.offset) });
+    await storeChunk(
+      { ...deps, db },
+      {
+        ...principal,
+        attempt_id: attempt.id,
+        stream: query.stream,
+        start: size,
+        fresh: body.subarray(size - query.offset),
+      },
+    );
     return { next_offset: end };
   });
 

@@ -14,16 +14,24 @@ type Finder = () => Promise<Selected | null>;
 type Chunk = { id: number; stream: LogStream; start: number; data: Uint8Array };
 
 /** Finds the attempt whose log is asked for: the named one, or the newest. Null: the task was never claimed. */
-export const selectLog = async (deps: Deps, principal: Principal, { params, query }: RouteInput<typeof api.tasks.readLog>): Promise<Selected | null> => {
+export const selectLog = async (
+  deps: Deps,
+  principal: Principal,
+  { params, query }: RouteInput<typeof api.tasks.readLog>,
+): Promise<Selected | null> => {
   await getTask(deps, principal, params.id);
   if (query.from > 0 && query.stream === undefined) {
-    throw new AppError('invalid_input', { sentence: 'from: needs a stream', hint: 'add stream=stdout or stream=stderr' });
+    throw new AppError('invalid_input', {
+      sentence: 'from: needs a stream',
+      hint: 'add stream=stdout or stream=stderr',
+    });
   }
   const [attempt] = await deps.db.sql<{ id: number }[]>`
     select id from attempts where task_id = ${params.id} and workspace_id = ${principal.workspace_id}
       ${query.attempt === undefined ? deps.db.sql`` : deps.db.sql`and number = ${query.attempt}`}
     order by id desc limit 1`;
-  if (attempt === undefined && query.attempt !== undefined) throw new AppError('not_found', { sentence: `Task ${params.id} has no attempt ${query.attempt}.` });
+  if (attempt === undefined && query.attempt !== undefined)
+    throw new AppError('not_found', { sentence: `Task ${params.id} has no attempt ${query.attempt}.` });
   return attempt === undefined ? null : { attempt_id: attempt.id, stream: query.stream ?? null, from: query.from };
 };
 
@@ -31,14 +39,19 @@ export const selectLog = async (deps: Deps, principal: Principal, { params, quer
  * Yields the bytes of a log: one stream from an offset, or both in order of arrival. With `follow` it goes on until the
  * attempt ended and everything it declared has arrived, or the signal aborts.
  */
-export async function* readLog(deps: Deps, which: Selected | Finder, follow: boolean, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* readLog(
+  deps: Deps,
+  which: Selected | Finder,
+  follow: boolean,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   const selected = typeof which === 'function' ? await firstAttempt(which, follow, signal) : which;
   if (selected === null) return;
   let last_id = 0;
   for (;;) {
     // Asked before reading: what arrives between the two is found by the last round.
     const over = !follow || (await logIsOver(deps, selected.attempt_id));
-    for (let full = true; full && !signal.aborted; ) {
+    for (let full = true; full && !signal.aborted;) {
       const chunks = await nextChunks(deps, selected, last_id);
       for (const chunk of chunks) {
         last_id = chunk.id;
@@ -50,7 +63,8 @@ export async function* readLog(deps: Deps, which: Selected | Finder, follow: boo
     if (over || signal.aborted) break;
     await nextAppend(deps, selected.attempt_id, signal);
   }
-  if (await isTruncated(deps, selected)) yield new TextEncoder().encode('\n[flotilla: the log is longer than the storage limit; the rest was not kept]\n');
+  if (await isTruncated(deps, selected))
+    yield new TextEncoder().encode('\n[flotilla: the log is longer than the storage limit; the rest was not kept]\n');
 }
 
 /** A follower of a task that nobody claimed yet waits for the first attempt. */
@@ -62,7 +76,11 @@ const firstAttempt = async (find: Finder, follow: boolean, signal: AbortSignal):
   }
 };
 
-const nextChunks = ({ db: { sql } }: Deps, { attempt_id, stream, from }: Selected, last_id: number): Promise<Chunk[]> => sql<Chunk[]>`
+const nextChunks = (
+  { db: { sql } }: Deps,
+  { attempt_id, stream, from }: Selected,
+  last_id: number,
+): Promise<Chunk[]> => sql<Chunk[]>`
   select id, stream, start, data from attempt_logs
   where attempt_id = ${attempt_id} and id > ${last_id}
     ${stream === null ? sql`` : sql`and stream = ${stream} and start + octet_length(data) > ${from}`}

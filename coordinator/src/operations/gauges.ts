@@ -6,9 +6,14 @@ import type { Deps } from '../deps.ts';
 export const readGauges = async (deps: Deps): Promise<void> => {
   const { sql } = deps.db;
   const { metrics, config } = deps;
-  const tasks = await sql<{ status: string; count: number }[]>`select status, count(*)::int as count from tasks where deleted_at is null group by status`;
-  for (const status of taskStatuses) metrics.tasks.set({ status }, tasks.find((row) => row.status === status)?.count ?? 0);
-  const agents = await sql<{ disabled_at: string | null; eligibility: 'eligible' | 'ineligible'; silent_ms: number | null }[]>`
+  const tasks = await sql<
+    { status: string; count: number }[]
+  >`select status, count(*)::int as count from tasks where deleted_at is null group by status`;
+  for (const status of taskStatuses)
+    metrics.tasks.set({ status }, tasks.find((row) => row.status === status)?.count ?? 0);
+  const agents = await sql<
+    { disabled_at: string | null; eligibility: 'eligible' | 'ineligible'; silent_ms: number | null }[]
+  >`
     select disabled_at, eligibility, (extract(epoch from flotilla_now() - b.last_heartbeat_at) * 1000)::float8 as silent_ms
     from agents a left join agent_beats b on b.agent_id = a.id where deleted_at is null`;
   const counts = new Map<string, number>();

@@ -17,5 +17,6 @@ export const mountOperations = (app: Hono<Environment>, deps: Deps): void => {
     return c.body(await deps.metrics.registry.metrics(), 200, { 'content-type': deps.metrics.registry.contentType });
   });
   const document = JSON.stringify(openApiDocument());
-  for (const path of ['/api/v1/openapi.json', '/api/openapi.json']) app.get(path, (c) => c.body(document, 200, { 'content-type': 'application/json' }));
+  for (const path of ['/api/v1/openapi.json', '/api/openapi.json'])
+    app.get(path, (c) => c.body(document, 200, { 'content-type': 'application/json' }));
 };

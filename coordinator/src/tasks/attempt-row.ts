@@ -29,7 +29,12 @@ export type Held = {
  * Finds and locks what (task, epoch) of an agent means. Unknown or another agent's: 404. Deleted task: 410, the only
  * order to stop that is not a verdict.
  */
-export const lockAttempt = async (db: Database, principal: Principal, task_id: number, epoch: number): Promise<Held> => {
+export const lockAttempt = async (
+  db: Database,
+  principal: Principal,
+  task_id: number,
+  epoch: number,
+): Promise<Held> => {
   await db.sql`select 1 from leases where task_id = ${task_id} and epoch = ${epoch} for update`;
   const [attempt] = await db.sql<AttemptRow[]>`
     select id, task_id, epoch, state, ended_at, report_digest from attempts
@@ -38,10 +43,15 @@ export const lockAttempt = async (db: Database, principal: Principal, task_id: n
     select id, workspace_id, status, assigned_to, assigned_agent_id, claimed_by_agent_id, queue_class_id, epoch, review, attempts,
       dispatch_attempts, stale_requeues, cancel_requested_at, deleted_at, version
     from tasks where id = ${task_id} and workspace_id = ${principal.workspace_id} for update`;
-  if (attempt === undefined || task === undefined) throw new AppError('not_found', { sentence: `There is no attempt ${epoch} of task ${task_id} by this agent.` });
+  if (attempt === undefined || task === undefined)
+    throw new AppError('not_found', { sentence: `There is no attempt ${epoch} of task ${task_id} by this agent.` });
   if (task.deleted_at !== null) throw new AppError('task_gone');
   const live = attempt.ended_at === null && task.epoch === epoch && task.status === 'in_progress';
-  const latest_unclaimed = !live && attempt.report_digest === null && task.epoch === epoch && (['inbox', 'assigned'] as TaskStatus[]).includes(task.status);
+  const latest_unclaimed =
+    !live &&
+    attempt.report_digest === null &&
+    task.epoch === epoch &&
+    (['inbox', 'assigned'] as TaskStatus[]).includes(task.status);
   return { attempt, task, live, latest_unclaimed };
 };
 
@@ -53,7 +63,4 @@ export const leaseLost = (held: Held): AppError =>
 
 /** The identity of a report: the same one may be sent any number of times. */
 export const digestReport = (kind: string, body: unknown): Uint8Array =>
-  createHash('sha256')
-    .update(kind)
-    .update(JSON.stringify(body))
-    .digest();
+  createHash('sha256').update(kind).update(JSON.stringify(body)).digest();

@@ -17,7 +17,13 @@ export const bindTask = async (deps: Deps, sql: Sql, target: Target): Promise<Bi
     assigned_agent_id = agent.id;
   }
   const { workspace_id, required_tags, executor } = target;
-  const queue_class_id = await deps.classes.intern(sql, { workspace_id, kind: 'task', assigned_agent_id, required_tags, executor });
+  const queue_class_id = await deps.classes.intern(sql, {
+    workspace_id,
+    kind: 'task',
+    assigned_agent_id,
+    required_tags,
+    executor,
+  });
   return { assigned_agent_id, queue_class_id };
 };
 
@@ -27,7 +33,11 @@ export const bindWaitingTasks = async (deps: Deps, agent: { workspace_id: number
     select id, required_tags, executor from tasks
     where workspace_id = ${agent.workspace_id} and assigned_to = ${agent.name} and assigned_agent_id is null and deleted_at is null for update`;
   for (const task of waiting) {
-    const binding = await bindTask(deps, deps.db.sql, { ...task, workspace_id: agent.workspace_id, assigned_to: agent.name });
+    const binding = await bindTask(deps, deps.db.sql, {
+      ...task,
+      workspace_id: agent.workspace_id,
+      assigned_to: agent.name,
+    });
     await deps.db.sql`
       update tasks set assigned_agent_id = ${binding.assigned_agent_id}, queue_class_id = ${binding.queue_class_id}, updated_at = flotilla_now(),
         version = version + 1

@@ -12,7 +12,11 @@ import { getTask } from './queries.ts';
  * Cancels a task. Unclaimed: at once. Claimed: the agent is asked (by its beat, and by ending its parked poll so that it
  * beats now); the slot stays used, and the first terminal report wins. Asking twice changes nothing.
  */
-export const cancelTask = (deps: Deps, principal: Principal, { params, body }: RouteInput<typeof api.tasks.cancel>): Promise<Task> =>
+export const cancelTask = (
+  deps: Deps,
+  principal: Principal,
+  { params, body }: RouteInput<typeof api.tasks.cancel>,
+): Promise<Task> =>
   deps.db.transaction(async (db) => {
     const task = await lockTask(db, principal, params.id);
     requireEdge(task, 'cancel');
@@ -33,7 +37,12 @@ export const cancelTask = (deps: Deps, principal: Principal, { params, body }: R
         summary: { status: claimed ? 'in_progress' : 'cancelled' },
       },
     ]);
-    await recordAudit(db, principal, { action: 'task.cancel', entity: 'task', entity_id: task.id, details: { reason, was: task.status } });
+    await recordAudit(db, principal, {
+      action: 'task.cancel',
+      entity: 'task',
+      entity_id: task.id,
+      details: { reason, was: task.status },
+    });
     announce({ ...deps, db }, null);
     const agent_id = task.claimed_by_agent_id;
     if (agent_id !== null) db.afterCommit(() => deps.hub.raise('interrupt', agent_id));

@@ -16,11 +16,16 @@ type Input = RouteInput<typeof api.tasks.complete>;
  * Delivers a result. Judged on its attempt: the same report again answers as before whatever came later; an attempt
  * whose lease ran out is still welcome while nobody else claimed the task; anything else is late, kept and refused.
  */
-export const completeTask = async (deps: Deps, principal: Principal, { params, body }: Input): Promise<{ status: TaskStatus }> => {
+export const completeTask = async (
+  deps: Deps,
+  principal: Principal,
+  { params, body }: Input,
+): Promise<{ status: TaskStatus }> => {
   const digest = digestReport('complete', body);
   const outcome = await deps.db.transaction(async (db) => {
     const held = await lockAttempt(db, principal, params.id, body.epoch);
-    if (held.attempt.report_digest !== null && Buffer.compare(held.attempt.report_digest, digest) === 0) return { status: held.task.status };
+    if (held.attempt.report_digest !== null && Buffer.compare(held.attempt.report_digest, digest) === 0)
+      return { status: held.task.status };
     if (!held.live && !held.latest_unclaimed) return keepLateReport(db, held, 'complete', body);
     const status = await acceptResult(db, held, body, digest);
     await storeReportExtras(db, held, principal.workspace_id, body);
@@ -35,7 +40,12 @@ export const completeTask = async (deps: Deps, principal: Principal, { params, b
 
 const acceptResult = async (db: Database, held: Held, body: Input['body'], digest: Uint8Array): Promise<TaskStatus> => {
   const { attempt, task } = held;
-  const end = { state: 'completed', exit_code: body.exit_code ?? null, session_id: body.session_id ?? null, report_digest: digest } as const;
+  const end = {
+    state: 'completed',
+    exit_code: body.exit_code ?? null,
+    session_id: body.session_id ?? null,
+    report_digest: digest,
+  } as const;
   if (!(await endAttempt(db, attempt, end))) {
     // The lease ran out and nobody claimed since: the attempt was lost, now it delivered.
     await db.sql`update attempts set state = 'completed', exit_code = ${end.exit_code}, report_digest = ${digest} where id = ${attempt.id}`;

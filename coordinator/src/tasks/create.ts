@@ -7,15 +7,25 @@ import { type Principal, principalLabel } from '../principal.ts';
 import { announce } from './announce.ts';
 import { bindTask } from './bind.ts';
 import { getTask } from './queries.ts';
+import { normalizeTags } from './queue-classes.ts';
 
 /** Creates a task: in the backlog, in the inbox, or assigned when a name is given. */
-export const createTask = (deps: Deps, principal: Principal, { body }: RouteInput<typeof api.tasks.create>): Promise<Task> =>
+export const createTask = (
+  deps: Deps,
+  principal: Principal,
+  { body }: RouteInput<typeof api.tasks.create>,
+): Promise<Task> =>
   deps.db.transaction(async (db) => {
     const { sql } = db;
     const { workspace_id } = principal;
     const assigned_to = body.assigned_to ?? null;
-    const required_tags = [...new Set(body.required_tags ?? [])].sort();
-    const binding = await bindTask(deps, sql, { workspace_id, assigned_to, required_tags, executor: body.executor ?? null });
+    const required_tags = normalizeTags(body.required_tags ?? []);
+    const binding = await bindTask(deps, sql, {
+      workspace_id,
+      assigned_to,
+      required_tags,
+      executor: body.executor ?? null,
+    });
     const status = body.status === 'backlog' ? 'backlog' : assigned_to === null ? 'inbox' : 'assigned';
     const [row] = await sql<{ id: number; deferred_until: string | null }[]>`
       insert into tasks (workspace_id, title, description, status, priority, due_date, tags, required_tags, assigned_to, assigned_agent_id,
@@ -28,7 +38,16 @@ export const createTask = (deps: Deps, principal: Principal, { body }: RouteInpu
       returning id, deferred_until`;
     if (row === undefined) throw new Error('insert returned no row');
     const summary = { status, assigned_to };
-    await recordEvents(db, [{ type: 'task.created', entity_id: row.id, workspace_id, version: 1, agent_id: binding.assigned_agent_id, summary }]);
+    await recordEvents(db, [
+      {
+        type: 'task.created',
+        entity_id: row.id,
+        workspace_id,
+        version: 1,
+        agent_id: binding.assigned_agent_id,
+        summary,
+      },
+    ]);
     await recordAudit(db, principal, { action: 'task.create', entity: 'task', entity_id: row.id, details: summary });
     announce({ ...deps, db }, status === 'backlog' || row.deferred_until !== null ? null : binding);
     return getTask({ ...deps, db }, principal, row.id);

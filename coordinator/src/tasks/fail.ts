@@ -14,11 +14,16 @@ type Input = RouteInput<typeof api.tasks.fail>;
  * Reports a failure. Retryable ones return to the queue with full-jitter back-off (not before `retry_after_s`), until
  * the limits; final ones fail the task; `cancelled` confirms a cancel.
  */
-export const failTask = async (deps: Deps, principal: Principal, { params, body }: Input): Promise<{ status: TaskStatus }> => {
+export const failTask = async (
+  deps: Deps,
+  principal: Principal,
+  { params, body }: Input,
+): Promise<{ status: TaskStatus }> => {
   const digest = digestReport('fail', body);
   const outcome = await deps.db.transaction(async (db) => {
     const held = await lockAttempt(db, principal, params.id, body.epoch);
-    if (held.attempt.report_digest !== null && Buffer.compare(held.attempt.report_digest, digest) === 0) return { status: held.task.status };
+    if (held.attempt.report_digest !== null && Buffer.compare(held.attempt.report_digest, digest) === 0)
+      return { status: held.task.status };
     if (!held.live) return keepLateReport(db, held, 'fail', body);
     const failure = { kind: body.kind, message: body.message };
     const cancelled = body.kind === 'cancelled' && held.task.cancel_requested_at !== null;

@@ -1,4 +1,11 @@
-import { type AttemptState, statesFor, taskLimits, taskMachine, type TaskStatus, type TaskVerb } from '@flotilla/shared';
+import {
+  type AttemptState,
+  statesFor,
+  taskLimits,
+  taskMachine,
+  type TaskStatus,
+  type TaskVerb,
+} from '@flotilla/shared';
 
 import type { Database } from '../db/database.ts';
 import { recordEvents } from '../events/record.ts';

@@ -18,6 +18,7 @@ export const lockTask = async (db: Database, principal: Principal, id: number): 
 export const requireEdge = (task: TaskRow, verb: TaskVerb): void => {
   if (can(taskMachine, verb, task.status)) return;
   const details = { status: task.status, version: task.version };
-  if (task.status === 'in_progress') throw new AppError('task_running', { hint: 'cancel it, or wait until the attempt ends', details });
+  if (task.status === 'in_progress')
+    throw new AppError('task_running', { hint: 'cancel it, or wait until the attempt ends', details });
   throw new AppError('invalid_transition', { sentence: whyNot(taskMachine, verb, task.status) ?? undefined, details });
 };

@@ -1,4 +1,12 @@
-import { AppError, type api, type PatchTask, type RouteInput, type Task, type TaskStatus, type TaskVerb } from '@flotilla/shared';
+import {
+  AppError,
+  type api,
+  type PatchTask,
+  type RouteInput,
+  type Task,
+  type TaskStatus,
+  type TaskVerb,
+} from '@flotilla/shared';
 
 import { recordAudit } from '../audit/record.ts';
 import type { Sql } from '../db/client.ts';
@@ -11,6 +19,7 @@ import { cancelTask } from './cancel.ts';
 import type { TaskRow } from './lifecycle.ts';
 import { lockTask, requireEdge } from './lock-task.ts';
 import { getTask } from './queries.ts';
+import { normalizeTags } from './queue-classes.ts';
 
 type Input = RouteInput<typeof api.tasks.patch> & { if_match?: number };
 
@@ -26,10 +35,14 @@ export const patchTask = (deps: Deps, principal: Principal, input: Input): Promi
     const inner = { ...deps, db };
     const task = await lockTask(db, principal, input.params.id);
     if (input.if_match !== undefined && input.if_match !== task.version) {
-      throw new AppError('version_mismatch', { details: { current: await getTask(inner, principal, task.id) }, hint: 'read it again and repeat the change' });
+      throw new AppError('version_mismatch', {
+        details: { current: await getTask(inner, principal, task.id) },
+        hint: 'read it again and repeat the change',
+      });
     }
     const { status: wanted, ...fields } = input.body;
-    if (wanted === 'cancelled' && task.status !== 'cancelled') await cancelTask(inner, principal, { params: input.params, body: {} });
+    if (wanted === 'cancelled' && task.status !== 'cancelled')
+      await cancelTask(inner, principal, { params: input.params, body: {} });
     const locked = wanted === 'cancelled' ? await lockTask(db, principal, task.id) : task;
     const verb = edgeFor(locked, wanted, fields);
     if (verb === null && Object.keys(fields).length === 0) return getTask(inner, principal, task.id);
@@ -48,7 +61,11 @@ export const patchTask = (deps: Deps, principal: Principal, input: Input): Promi
 const edgeFor = (task: TaskRow, wanted: PatchTask['status'], fields: Omit<PatchTask, 'status'>): TaskVerb | null => {
   if (task.status === 'in_progress') {
     const fixed = Object.keys(fields).filter((field) => !editableWhileRunning.has(field));
-    if (fixed.length > 0) throw new AppError('task_running', { sentence: `${fixed.join(', ')}: fixed while the task runs.`, hint: 'cancel it, or wait until the attempt ends' });
+    if (fixed.length > 0)
+      throw new AppError('task_running', {
+        sentence: `${fixed.join(', ')}: fixed while the task runs.`,
+        hint: 'cancel it, or wait until the attempt ends',
+      });
   }
   if (wanted === undefined || wanted === task.status) return assignmentVerb(fields);
   if (wanted === 'cancelled') return null;
@@ -64,17 +81,31 @@ const assignmentVerb = (fields: Omit<PatchTask, 'status'>): TaskVerb | null => {
   return fields.assigned_to === null ? 'unassign' : 'assign';
 };
 
-const writeTask = async (deps: Deps, principal: Principal, task: TaskRow, fields: Omit<PatchTask, 'status'>, verb: TaskVerb | null): Promise<void> => {
+const writeTask = async (
+  deps: Deps,
+  principal: Principal,
+  task: TaskRow,
+  fields: Omit<PatchTask, 'status'>,
+  verb: TaskVerb | null,
+): Promise<void> => {
   const { sql } = deps.db;
-  const [current] = await sql<{ title: string; required_tags: string[]; executor: string | null; not_before: string | null }[]>`
+  const [current] = await sql<
+    { title: string; required_tags: string[]; executor: string | null; not_before: string | null }[]
+  >`
     select title, required_tags, executor, not_before from tasks where id = ${task.id}`;
   if (current === undefined) throw new Error('locked row vanished');
   const unassigned = verb === 'unassign' || fields.assigned_to === null;
   const assigned_to = unassigned ? null : (fields.assigned_to ?? task.assigned_to);
-  if (verb === 'assign' && assigned_to === null) throw new AppError('invalid_input', { sentence: 'assigned_to: name the agent that gets the task' });
-  const required_tags = [...new Set(fields.required_tags ?? current.required_tags)].sort();
+  if (verb === 'assign' && assigned_to === null)
+    throw new AppError('invalid_input', { sentence: 'assigned_to: name the agent that gets the task' });
+  const required_tags = normalizeTags(fields.required_tags ?? current.required_tags);
   const executor = fields.executor === undefined ? current.executor : fields.executor;
-  const binding = await bindTask(deps, sql, { workspace_id: principal.workspace_id, assigned_to, required_tags, executor });
+  const binding = await bindTask(deps, sql, {
+    workspace_id: principal.workspace_id,
+    assigned_to,
+    required_tags,
+    executor,
+  });
   const status = nextStatus(task, verb, assigned_to);
   const not_before = fields.not_before === undefined ? current.not_before : fields.not_before;
   const [row] = await sql<{ version: number; deferred_until: string | null }[]>`
@@ -113,7 +144,9 @@ const nextStatus = (task: TaskRow, verb: TaskVerb | null, assigned_to: string | 
 const editedColumns = (sql: Sql, fields: Omit<PatchTask, 'status'>, title: string) => {
   const { description, priority, due_date, tags, model, timeout_s, on_host_loss, review, metadata } = fields;
   const plain = { description, priority, due_date, tags, model, timeout_s, on_host_loss, review };
-  const given = Object.entries(plain).filter((entry): entry is [string, string | number | string[] | null] => entry[1] !== undefined);
+  const given = Object.entries(plain).filter(
+    (entry): entry is [string, string | number | string[] | null] => entry[1] !== undefined,
+  );
   const json = metadata === undefined ? {} : { metadata: sql.json(metadata) };
   return { title: fields.title ?? title, ...Object.fromEntries(given), ...json };
 };

@@ -7,7 +7,10 @@ import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
 import { explainWaiting } from './waiting-for.ts';
 
-type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & { workspace_id: number; queue_class_id: number | null };
+type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
+  workspace_id: number;
+  queue_class_id: number | null;
+};
 
 /** The columns of the API's task. Tokens and cost are sums over its attempts; a null cost is "unpriced". */
 const columns = (sql: Sql) => sql`
@@ -57,7 +60,9 @@ const sentence = (row: Pick<Task, 'status' | 'cancel_requested_at' | 'claimed_by
 /** One task the principal may see, or 404. */
 export const getTask = async (deps: Deps, principal: Principal, id: number): Promise<Task> => {
   const { sql } = deps.db;
-  const rows = await sql<Row[]>`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = ${id} and ${visible(sql, principal)}`;
+  const rows = await sql<
+    Row[]
+  >`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = ${id} and ${visible(sql, principal)}`;
   const [task] = await present(deps, rows);
   if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
   return task;
@@ -66,7 +71,11 @@ export const getTask = async (deps: Deps, principal: Principal, id: number): Pro
 type List = RouteInput<typeof api.tasks.list>['query'];
 
 /** A page of tasks, newest first. */
-export const listTasks = async (deps: Deps, principal: Principal, query: List): Promise<{ tasks: Task[]; next_cursor: string | null }> => {
+export const listTasks = async (
+  deps: Deps,
+  principal: Principal,
+  query: List,
+): Promise<{ tasks: Task[]; next_cursor: string | null }> => {
   const { sql } = deps.db;
   const rows = await sql<Row[]>`
     select ${columns(sql)} from tasks t ${joins(sql)}

@@ -19,6 +19,9 @@ export const classMatches = (c: QueueClass, agent: Matchable): boolean =>
   (c.executor === null || agent.executors.length === 0 || agent.executors.includes(c.executor)) &&
   c.required_tags.every((tag) => agent.tags.includes(tag));
 
+/** Tags as stored and compared: each once, sorted. */
+export const normalizeTags = (tags: string[]): string[] => [...new Set(tags)].toSorted();
+
 export type QueueClasses = {
   /** Finds or creates the class; inside the caller's transaction. */
   intern(sql: Sql, key: Omit<QueueClass, 'id'>): Promise<number>;
@@ -28,7 +31,8 @@ export type QueueClasses = {
   matching(agent: Matchable): number[];
 };
 
-const keyOf = (c: Omit<QueueClass, 'id'>) => JSON.stringify([c.workspace_id, c.kind, c.assigned_agent_id, c.required_tags, c.executor]);
+const keyOf = (c: Omit<QueueClass, 'id'>) =>
+  JSON.stringify([c.workspace_id, c.kind, c.assigned_agent_id, c.required_tags, c.executor]);
 
 /** Classes are never changed or removed, so every coordinator may cache all of them. */
 export const createQueueClasses = (): QueueClasses => {
@@ -47,7 +51,8 @@ export const createQueueClasses = (): QueueClasses => {
 
   return {
     get: (id) => byId.get(id) ?? null,
-    matching: (agent) => (byWorkspace.get(agent.workspace_id) ?? []).filter((c) => classMatches(c, agent)).map((c) => c.id),
+    matching: (agent) =>
+      (byWorkspace.get(agent.workspace_id) ?? []).filter((c) => classMatches(c, agent)).map((c) => c.id),
     refresh: async (sql) => {
       const rows = await sql<QueueClass[]>`
         select id, workspace_id, kind, assigned_agent_id, required_tags, executor
@@ -58,7 +63,7 @@ export const createQueueClasses = (): QueueClasses => {
       }
     },
     intern: async (sql, given) => {
-      const key = { ...given, required_tags: [...new Set(given.required_tags)].sort() };
+      const key = { ...given, required_tags: normalizeTags(given.required_tags) };
       const known = byKey.get(keyOf(key));
       if (known !== undefined) return known;
       // Not remembered here: the caller's transaction may still roll back. `refresh` and the second use will.

@@ -9,7 +9,11 @@ import { lockTask, requireEdge } from './lock-task.ts';
 import { getTask } from './queries.ts';
 
 /** Queues an ended task again with all counters at zero: a person's decision, so it is audited. */
-export const retryTask = (deps: Deps, principal: Principal, { params }: RouteInput<typeof api.tasks.retry>): Promise<Task> =>
+export const retryTask = (
+  deps: Deps,
+  principal: Principal,
+  { params }: RouteInput<typeof api.tasks.retry>,
+): Promise<Task> =>
   deps.db.transaction(async (db) => {
     const task = await lockTask(db, principal, params.id);
     requireEdge(task, 'retry');
@@ -29,7 +33,12 @@ export const retryTask = (deps: Deps, principal: Principal, { params }: RouteInp
         summary: { status },
       },
     ]);
-    await recordAudit(db, principal, { action: 'task.retry', entity: 'task', entity_id: task.id, details: { was: task.status } });
+    await recordAudit(db, principal, {
+      action: 'task.retry',
+      entity: 'task',
+      entity_id: task.id,
+      details: { was: task.status },
+    });
     announce({ ...deps, db }, task);
     return getTask({ ...deps, db }, principal, task.id);
   });

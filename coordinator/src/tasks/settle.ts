@@ -7,7 +7,12 @@ import { storeUsage } from './usage.ts';
 type Report = { log_sizes: { stdout?: number; stderr?: number }; usage?: UsageReport };
 
 /** What every terminal report carries along: final log sizes and the last usage. Also for an attempt that lost its task. */
-export const storeReportExtras = async (db: Database, held: Held, workspace_id: number, report: Report): Promise<void> => {
+export const storeReportExtras = async (
+  db: Database,
+  held: Held,
+  workspace_id: number,
+  report: Report,
+): Promise<void> => {
   for (const [stream, size] of Object.entries(report.log_sizes)) {
     await db.sql`
       insert into attempt_streams (workspace_id, attempt_id, stream, final_size) values (${workspace_id}, ${held.attempt.id}, ${stream}, ${size})
@@ -21,7 +26,12 @@ export const storeReportExtras = async (db: Database, held: Held, workspace_id: 
  * A report that came too late: kept as evidence on the attempt, the task untouched. Answers the error to throw after
  * the commit, so that the evidence is not rolled back with it.
  */
-export const keepLateReport = async (db: Database, held: Held, kind: string, body: Report): Promise<ReturnType<typeof leaseLost>> => {
+export const keepLateReport = async (
+  db: Database,
+  held: Held,
+  kind: string,
+  body: Report,
+): Promise<ReturnType<typeof leaseLost>> => {
   await storeReportExtras(db, held, held.task.workspace_id, body);
   await db.sql`
     update attempts set late_result = ${JSON.stringify({ report: kind, ...body })}::text::jsonb

@@ -7,7 +7,11 @@ import { announce } from './announce.ts';
 import { leaseLost, lockAttempt } from './attempt-row.ts';
 
 /** The executor runs. Repeating it changes nothing. */
-export const startTask = (deps: Deps, principal: Principal, { params, body }: RouteInput<typeof api.tasks.start>): Promise<null> =>
+export const startTask = (
+  deps: Deps,
+  principal: Principal,
+  { params, body }: RouteInput<typeof api.tasks.start>,
+): Promise<null> =>
   deps.db.transaction(async (db) => {
     const held = await lockAttempt(db, principal, params.id, body.epoch);
     if (!held.live) throw leaseLost(held);

@@ -8,7 +8,11 @@ import { endAttempt, returnTask } from './lifecycle.ts';
 import { storeReportExtras } from './settle.ts';
 
 /** An agent hands a task back without a result (drain, host stop, rate-limit reset). Counts against no limit. */
-export const unclaimTask = (deps: Deps, principal: Principal, { params, body }: RouteInput<typeof api.tasks.unclaim>): Promise<null> =>
+export const unclaimTask = (
+  deps: Deps,
+  principal: Principal,
+  { params, body }: RouteInput<typeof api.tasks.unclaim>,
+): Promise<null> =>
   deps.db.transaction(async (db) => {
     const held = await lockAttempt(db, principal, params.id, body.epoch);
     // Handing back twice is no mistake: the first answer may have been lost.

@@ -9,7 +9,12 @@ import { lockAttempt } from './attempt-row.ts';
  * Stores one usage report, once per (attempt, seq), and brings the attempt's totals up to date: the newest cumulative
  * report plus all deltas. A price is unknown until somebody reports one.
  */
-export const storeUsage = async (db: Database, workspace_id: number, attempt_id: number, usage: UsageReport): Promise<void> => {
+export const storeUsage = async (
+  db: Database,
+  workspace_id: number,
+  attempt_id: number,
+  usage: UsageReport,
+): Promise<void> => {
   const stored = await db.sql`
     insert into attempt_usage (workspace_id, attempt_id, seq, mode, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd_micros)
     values (${workspace_id}, ${attempt_id}, ${usage.seq}, ${usage.mode}, ${usage.model ?? null}, ${usage.input_tokens}, ${usage.output_tokens},
@@ -31,7 +36,11 @@ export const storeUsage = async (db: Database, workspace_id: number, attempt_id:
 };
 
 /** Usage of an attempt is welcome even after it lost its task: the money was spent. */
-export const reportUsage = (deps: Deps, principal: Principal, { params, body }: RouteInput<typeof api.tasks.usage>): Promise<null> =>
+export const reportUsage = (
+  deps: Deps,
+  principal: Principal,
+  { params, body }: RouteInput<typeof api.tasks.usage>,
+): Promise<null> =>
   deps.db.transaction(async (db) => {
     const held = await lockAttempt(db, principal, params.id, body.epoch);
     await storeUsage(db, principal.workspace_id, held.attempt.id, body);

@@ -16,14 +16,30 @@ export type Waiting = {
   deferred_until: string | null;
 };
 
-type AgentFacts = { id: number; workspace_id: number; name: string; tags: string[]; executors: string[]; status: AgentStatus; free: number };
+type AgentFacts = {
+  id: number;
+  workspace_id: number;
+  name: string;
+  tags: string[];
+  executors: string[];
+  status: AgentStatus;
+  free: number;
+};
 
 /** Computed when read, from the same facts that claiming uses: an answer is never older than the request. */
 export const explainWaiting = async (deps: Deps, tasks: Waiting[]): Promise<Map<number, WaitingFor>> => {
   const queued = tasks.filter((task) => ['backlog', 'inbox', 'assigned'].includes(task.status));
   if (queued.length === 0) return new Map();
   const agents = await loadAgents(deps, [...new Set(queued.map((task) => task.workspace_id))]);
-  return new Map(queued.map((task) => [task.id, explain(task, agents.filter((agent) => agent.workspace_id === task.workspace_id))]));
+  return new Map(
+    queued.map((task) => [
+      task.id,
+      explain(
+        task,
+        agents.filter((agent) => agent.workspace_id === task.workspace_id),
+      ),
+    ]),
+  );
 };
 
 const loadAgents = async (deps: Deps, workspace_ids: number[]): Promise<AgentFacts[]> => {
@@ -39,12 +55,24 @@ const loadAgents = async (deps: Deps, workspace_ids: number[]): Promise<AgentFac
     name: row.name,
     tags: row.tags,
     executors: row.executors,
-    status: agentStatus({ disabled_at: row.disabled_at, eligibility: row.eligibility, silent_ms: row.silent_ms }, deps.config.FLOTILLA_LOST_MS),
-    free: effectiveSlots({ slots_reported: row.slots_reported, slots_default: row.slots_default, slots_ceiling: row.slots_ceiling }) - row.used,
+    status: agentStatus(
+      { disabled_at: row.disabled_at, eligibility: row.eligibility, silent_ms: row.silent_ms },
+      deps.config.FLOTILLA_LOST_MS,
+    ),
+    free:
+      effectiveSlots({
+        slots_reported: row.slots_reported,
+        slots_default: row.slots_default,
+        slots_ceiling: row.slots_ceiling,
+      }) - row.used,
   }));
 };
 
-const say = (code: WaitingCode, message: string, nearest: WaitingFor['nearest'] = null): WaitingFor => ({ code, message, nearest });
+const say = (code: WaitingCode, message: string, nearest: WaitingFor['nearest'] = null): WaitingFor => ({
+  code,
+  message,
+  nearest,
+});
 
 const explain = (task: Waiting, agents: AgentFacts[]): WaitingFor => {
   if (task.status === 'backlog') return say('backlog', 'It is parked in the backlog; move it to the inbox.');
@@ -70,10 +98,13 @@ const lacks = (task: Waiting, agent: AgentFacts): { code: 'executor' | 'tags'; m
 
 const explainNamed = (task: Waiting, agent: AgentFacts): WaitingFor => {
   const lack = lacks(task, agent);
-  if (lack !== null) return say(lack.code, `${agent.name} lacks ${lack.missing}.`, { agent: agent.name, missing: lack.missing });
+  if (lack !== null)
+    return say(lack.code, `${agent.name} lacks ${lack.missing}.`, { agent: agent.name, missing: lack.missing });
   if (agent.status === 'disabled') return say('agent_disabled', `${agent.name} is disabled.`);
-  if (agent.status === 'offline') return say('agent_offline', `${agent.name} has not been heard of; it starts when the host is back.`);
-  if (agent.status === 'draining') return say('agent_draining', `${agent.name} is draining; resume it or assign another agent.`);
+  if (agent.status === 'offline')
+    return say('agent_offline', `${agent.name} has not been heard of; it starts when the host is back.`);
+  if (agent.status === 'draining')
+    return say('agent_draining', `${agent.name} is draining; resume it or assign another agent.`);
   if (agent.free <= 0) return say('agent_at_capacity', `All slots of ${agent.name} are in use.`);
   return say('ready', `${agent.name} may take it at its next poll.`);
 };
@@ -84,15 +115,17 @@ const explainPool = (task: Waiting, agents: AgentFacts[]): WaitingFor => {
   const able = lacking.filter(({ lack }) => lack === null).map(({ agent }) => agent);
   if (able.length === 0) {
     // Fewest missing things first; an agent that is online is nearer than one that is not.
-    const [nearest] = [...lacking].sort((a, b) => (a.lack?.missing.length ?? 0) - (b.lack?.missing.length ?? 0));
+    const [nearest] = lacking.toSorted((a, b) => (a.lack?.missing.length ?? 0) - (b.lack?.missing.length ?? 0));
     const missing = nearest?.lack?.missing ?? '';
     const near = nearest === undefined ? null : { agent: nearest.agent.name, missing };
     return say(nearest?.lack?.code ?? 'tags', `No agent has ${missing}; the nearest is ${near?.agent}.`, near);
   }
   const online = able.filter((agent) => agent.status === 'online');
   if (online.some((agent) => agent.free > 0)) return say('ready', 'A free agent may take it at its next poll.');
-  if (online.length > 0) return say('at_capacity', `All slots of the ${online.length} matching online agents are in use.`);
-  if (able.some((agent) => agent.status === 'draining')) return say('all_draining', 'Every matching agent that is online is draining.');
+  if (online.length > 0)
+    return say('at_capacity', `All slots of the ${online.length} matching online agents are in use.`);
+  if (able.some((agent) => agent.status === 'draining'))
+    return say('all_draining', 'Every matching agent that is online is draining.');
   if (able.some((agent) => agent.status === 'offline')) return say('all_offline', 'Every matching agent is offline.');
   return say('all_disabled', 'Every matching agent is disabled.');
 };

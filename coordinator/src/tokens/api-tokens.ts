@@ -24,8 +24,17 @@ export const createApiToken = (
       values (${principal.workspace_id}, ${body.name}, ${body.role}, ${digestSecret(token)},
         flotilla_now() + ${body.expires_in_s ?? null}::bigint * interval '1 s', ${principalLabel(principal)})
       on conflict do nothing returning ${columns(sql)}`;
-    if (row === undefined) throw new AppError('name_taken', { sentence: `name: a token called ${body.name} exists`, hint: 'choose another name, or revoke that one' });
-    await recordAudit(db, principal, { action: 'api_token.create', entity: 'api_token', entity_id: row.id, details: { name: body.name, role: body.role } });
+    if (row === undefined)
+      throw new AppError('name_taken', {
+        sentence: `name: a token called ${body.name} exists`,
+        hint: 'choose another name, or revoke that one',
+      });
+    await recordAudit(db, principal, {
+      action: 'api_token.create',
+      entity: 'api_token',
+      entity_id: row.id,
+      details: { name: body.name, role: body.role },
+    });
     return { ...row, token };
   });
 
@@ -42,7 +51,11 @@ export const listApiTokens = async (
   return { api_tokens: items, next_cursor };
 };
 
-export const revokeApiToken = (deps: Deps, principal: Principal, { params }: RouteInput<typeof api.api_tokens.revoke>): Promise<null> =>
+export const revokeApiToken = (
+  deps: Deps,
+  principal: Principal,
+  { params }: RouteInput<typeof api.api_tokens.revoke>,
+): Promise<null> =>
   deps.db.transaction(async (db) => {
     const rows = await db.sql`
       update api_tokens set revoked_at = coalesce(revoked_at, flotilla_now())

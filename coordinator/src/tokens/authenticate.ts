@@ -11,7 +11,15 @@ const MAX_CACHED = 20_000;
 /** `last_used_at` is worth one write a minute, not one a request. */
 const TOUCH_MS = 60_000;
 
-type Found = { kind: 'api_token' | 'agent'; id: number; token_id: number; name: string; role: string; workspace_id: number; stale: boolean };
+type Found = {
+  kind: 'api_token' | 'agent';
+  id: number;
+  token_id: number;
+  name: string;
+  role: string;
+  workspace_id: number;
+  stale: boolean;
+};
 
 const cache = new Map<string, { principal: Principal; until: number }>();
 
@@ -31,7 +39,13 @@ export const authenticate = async (deps: Deps, token: string): Promise<Principal
     return null;
   }
   const role: Role = found.kind === 'agent' ? 'agent' : (found.role as Role); // the column holds what the contract allows
-  const principal: Principal = { kind: found.kind, id: found.id, name: found.name, role, workspace_id: found.workspace_id };
+  const principal: Principal = {
+    kind: found.kind,
+    id: found.id,
+    name: found.name,
+    role,
+    workspace_id: found.workspace_id,
+  };
   if (found.stale) await touch(deps, found);
   if (cache.size >= MAX_CACHED) cache.clear();
   cache.set(key, { principal, until: performance.now() + BELIEVE_MS });
@@ -52,7 +66,8 @@ const findToken = async (deps: Deps, digest: Uint8Array): Promise<Found | null> 
 
 const touch = async (deps: Deps, found: Found): Promise<void> => {
   const { sql } = deps.db;
-  if (found.kind === 'agent') await sql`update agent_tokens set last_used_at = flotilla_now() where id = ${found.token_id}`;
+  if (found.kind === 'agent')
+    await sql`update agent_tokens set last_used_at = flotilla_now() where id = ${found.token_id}`;
   else await sql`update api_tokens set last_used_at = flotilla_now() where id = ${found.token_id}`;
 };
 
@@ -64,5 +79,12 @@ const authenticateAttempt = async (deps: Deps, token: string): Promise<Principal
     where a.epoch = ${claimed.epoch} and a.task_id = ${claimed.task_id}`;
   if (attempt === undefined) return null;
   const { id, workspace_id } = attempt;
-  return { kind: 'attempt', id, name: `TASK-${claimed.task_id}`, role: 'attempt', workspace_id, task_id: claimed.task_id };
+  return {
+    kind: 'attempt',
+    id,
+    name: `TASK-${claimed.task_id}`,
+    role: 'attempt',
+    workspace_id,
+    task_id: claimed.task_id,
+  };
 };

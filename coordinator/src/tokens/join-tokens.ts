@@ -26,7 +26,12 @@ export const createJoinToken = (
       returning ${columns(sql)}`;
     if (row === undefined) throw new Error('insert returned no row');
     const { tags, role, slots, name_pattern } = row;
-    await recordAudit(db, principal, { action: 'join_token.create', entity: 'join_token', entity_id: row.id, details: { tags, role, slots, name_pattern } });
+    await recordAudit(db, principal, {
+      action: 'join_token.create',
+      entity: 'join_token',
+      entity_id: row.id,
+      details: { tags, role, slots, name_pattern },
+    });
     return { ...row, token };
   });
 
@@ -43,7 +48,11 @@ export const listJoinTokens = async (
   return { join_tokens: items, next_cursor };
 };
 
-export const revokeJoinToken = (deps: Deps, principal: Principal, { params }: RouteInput<typeof api.join_tokens.revoke>): Promise<null> =>
+export const revokeJoinToken = (
+  deps: Deps,
+  principal: Principal,
+  { params }: RouteInput<typeof api.join_tokens.revoke>,
+): Promise<null> =>
   deps.db.transaction(async (db) => {
     const rows = await db.sql`
       update join_tokens set revoked_at = coalesce(revoked_at, flotilla_now())

@@ -14,7 +14,8 @@ export const ensureFirstWorkspace = (database: Database, admin_token: string | u
     await sql`lock table workspaces in share row exclusive mode`;
     const [existing] = await sql`select 1 from workspaces limit 1`;
     if (existing === undefined) await sql`insert into workspaces (slug, name) values ('default', 'Default')`;
-    const [known] = await sql`select 1 from api_tokens where workspace_id = 1 and role = 'admin' and revoked_at is null`;
+    const [known] =
+      await sql`select 1 from api_tokens where workspace_id = 1 and role = 'admin' and revoked_at is null`;
     const made = admin_token === undefined && known === undefined ? makeSecret('flu_') : null;
     const token = admin_token ?? made;
     if (token === null) return null;

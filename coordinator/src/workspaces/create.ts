@@ -21,11 +21,17 @@ export const createWorkspace = (
     }
     const [workspace] = await sql<Workspace[]>`
       insert into workspaces (slug, name) values (${body.slug}, ${body.name ?? body.slug}) on conflict do nothing returning id, slug, name, created_at`;
-    if (workspace === undefined) throw new AppError('name_taken', { sentence: `slug: a workspace ${body.slug} exists` });
+    if (workspace === undefined)
+      throw new AppError('name_taken', { sentence: `slug: a workspace ${body.slug} exists` });
     const token = makeSecret('flu_');
     await sql`
       insert into api_tokens (workspace_id, name, role, digest, created_by)
       values (${workspace.id}, 'admin', 'admin', ${digestSecret(token)}, ${`workspace:${principal.workspace_id}`})`;
-    await recordAudit(db, principal, { action: 'workspace.create', entity: 'workspace', entity_id: workspace.id, details: { slug: body.slug } });
+    await recordAudit(db, principal, {
+      action: 'workspace.create',
+      entity: 'workspace',
+      entity_id: workspace.id,
+      details: { slug: body.slug },
+    });
     return { ...workspace, token };
   });

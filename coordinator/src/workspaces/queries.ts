@@ -1,4 +1,11 @@
-import { agentStatuses, type api, type RouteInput, type RouteOutput, taskStatuses, type Workspace } from '@flotilla/shared';
+import {
+  agentStatuses,
+  type api,
+  type RouteInput,
+  type RouteOutput,
+  taskStatuses,
+  type Workspace,
+} from '@flotilla/shared';
 
 import { listAgents } from '../agents/queries.ts';
 import { decodeCursor, pageOf } from '../db/page.ts';
@@ -11,7 +18,9 @@ import { VERSION } from '../version.ts';
 const EXPLAINED = 2_000;
 
 export const whoAmI = async (deps: Deps, principal: Principal): Promise<RouteOutput<typeof api.workspaces.me>> => {
-  const [workspace] = await deps.db.sql<Workspace[]>`select id, slug, name, created_at from workspaces where id = ${principal.workspace_id}`;
+  const [workspace] = await deps.db.sql<
+    Workspace[]
+  >`select id, slug, name, created_at from workspaces where id = ${principal.workspace_id}`;
   if (workspace === undefined) throw new Error('a principal without workspace');
   const { kind, id, name, role } = principal;
   return { principal: { kind, id, name, role }, workspace };
@@ -30,7 +39,10 @@ export const listWorkspaces = async (
 };
 
 /** One look at a workspace: agents and tasks by status, slots, and why queued tasks wait. */
-export const readStatus = async (deps: Deps, principal: Principal): Promise<RouteOutput<typeof api.workspaces.status>> => {
+export const readStatus = async (
+  deps: Deps,
+  principal: Principal,
+): Promise<RouteOutput<typeof api.workspaces.status>> => {
   const { sql } = deps.db;
   const { workspace } = await whoAmI(deps, principal);
   const byStatus = await sql<{ status: string; count: number }[]>`
@@ -42,7 +54,7 @@ export const readStatus = async (deps: Deps, principal: Principal): Promise<Rout
   for (const { code } of (await explainWaiting(deps, queued)).values()) waiting[code] = (waiting[code] ?? 0) + 1;
   const agents: Record<string, number> = Object.fromEntries(agentStatuses.map((status) => [status, 0]));
   const slots = { total: 0, used: 0 };
-  for (let cursor: string | undefined, more = true; more; ) {
+  for (let cursor: string | undefined, more = true; more;) {
     const page = await listAgents(deps, principal, { query: { limit: 500, cursor } });
     for (const agent of page.agents) {
       agents[agent.status] = (agents[agent.status] ?? 0) + 1;
@@ -52,6 +64,8 @@ export const readStatus = async (deps: Deps, principal: Principal): Promise<Rout
     more = page.next_cursor !== null;
     cursor = page.next_cursor ?? undefined;
   }
-  const tasks = Object.fromEntries(taskStatuses.map((status) => [status, byStatus.find((row) => row.status === status)?.count ?? 0]));
+  const tasks = Object.fromEntries(
+    taskStatuses.map((status) => [status, byStatus.find((row) => row.status === status)?.count ?? 0]),
+  );
   return { version: VERSION, workspace: workspace.slug, agents, tasks, slots, waiting };
 };

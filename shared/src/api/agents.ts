@@ -1,7 +1,20 @@
 import { z } from 'zod';
 
 import { agentStatuses } from '../states/agent.ts';
-import { commaList, Id, IdParams, Metadata, Name, NextCursor, openEnum, PageQuery, Tag, Tags, text, Timestamp } from './common.ts';
+import {
+  commaList,
+  Id,
+  IdParams,
+  Metadata,
+  Name,
+  NextCursor,
+  openEnum,
+  PageQuery,
+  Tag,
+  Tags,
+  text,
+  Timestamp,
+} from './common.ts';
 import { route } from './route.ts';
 import { agentRoles } from './tokens.ts';
 
@@ -169,7 +182,11 @@ export const PatchAgent = z.strictObject({
 
 export const DrainAgent = z.strictObject({
   /** Seconds running tasks get; without it there is no deadline. */
-  deadline_s: z.int().min(0).max(30 * 86_400).optional(),
+  deadline_s: z
+    .int()
+    .min(0)
+    .max(30 * 86_400)
+    .optional(),
   /** wait: let them finish however long · requeue: stop them and hand them back · kill: the same without a grace time. */
   on_deadline: z.enum(onDeadline).default('wait'),
   reason: text(500).optional(),

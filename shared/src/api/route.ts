@@ -69,7 +69,11 @@ export type RouteInput<R> =
     : never;
 
 /** What a caller passes: only the parts the endpoint has; parts whose fields are all optional may be left out. */
-type Part<K extends string, T> = [T] extends [undefined] ? unknown : Record<never, never> extends T ? { [key in K]?: T } : { [key in K]: T };
+type Part<K extends string, T> = [T] extends [undefined]
+  ? unknown
+  : Record<never, never> extends T
+    ? { [key in K]?: T }
+    : { [key in K]: T };
 export type CallInput<R> =
   R extends Route<infer P, infer Q, infer B, Output>
     ? Part<'params', InputOr<P, undefined>> &

@@ -36,7 +36,11 @@ export type ApiToken = z.infer<typeof ApiToken>;
 
 export const CreateJoinToken = z.strictObject({
   /** Seconds until it can no longer be used; default one hour, at most 30 days. */
-  expires_in_s: z.int().min(1).max(30 * 86_400).default(3600),
+  expires_in_s: z
+    .int()
+    .min(1)
+    .max(30 * 86_400)
+    .default(3600),
   /** Scheduling tags the agent gets: tasks with `required_tags` match against these. */
   tags: Tags.default([]),
   role: z.enum(agentRoles).default('agent'),
@@ -50,7 +54,11 @@ export const CreateApiToken = z.strictObject({
   name: text(100).min(1),
   role: z.enum(apiTokenRoles),
   /** Seconds until it expires; without it, it never does. */
-  expires_in_s: z.int().min(1).max(3650 * 86_400).optional(),
+  expires_in_s: z
+    .int()
+    .min(1)
+    .max(3650 * 86_400)
+    .optional(),
 });
 
 export const joinTokenRoutes = {
@@ -134,4 +142,3 @@ export const apiTokenRoutes = {
     errors: ['not_found'],
   }),
 };
-

@@ -13,12 +13,14 @@ export const stateNames = <S extends string, V extends string>(m: Machine<S, V>)
   Object.keys(m.states) as [S, ...S[]]; // Object.keys loses the key type; a machine has at least one state
 
 /** States in which a verb may act: the `from` of a conditional update. */
-export const statesFor = <S extends string, V extends string>(m: Machine<S, V>, verb: V): readonly S[] => m.edges[verb].from;
+export const statesFor = <S extends string, V extends string>(m: Machine<S, V>, verb: V): readonly S[] =>
+  m.edges[verb].from;
 
 export const can = <S extends string, V extends string>(m: Machine<S, V>, verb: V, state: S): boolean =>
   m.edges[verb].from.includes(state);
 
-export const isTerminal = <S extends string, V extends string>(m: Machine<S, V>, state: S): boolean => m.states[state].terminal;
+export const isTerminal = <S extends string, V extends string>(m: Machine<S, V>, state: S): boolean =>
+  m.states[state].terminal;
 
 /** Why a verb is not possible, for a disabled button or a 409. */
 export const whyNot = <S extends string, V extends string>(m: Machine<S, V>, verb: V, state: S): string | null =>

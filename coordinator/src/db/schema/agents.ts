@@ -48,7 +48,9 @@ export const agents = pgTable(
   },
   (t) => [
     unique('agents_in_workspace').on(t.workspace_id, t.id),
-    uniqueIndex('agents_name').on(t.workspace_id, t.name).where(sql`deleted_at is null`),
+    uniqueIndex('agents_name')
+      .on(t.workspace_id, t.name)
+      .where(sql`deleted_at is null`),
     check('agents_eligibility', sql`eligibility in ('eligible', 'ineligible')`),
     check('agents_kind', sql`kind in ('daemon', 'poll')`),
   ],

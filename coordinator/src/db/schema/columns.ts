@@ -6,4 +6,3 @@ export const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ 
 
 export const id = () => bigint({ mode: 'number' }).primaryKey().generatedAlwaysAsIdentity();
 export const ref = () => bigint({ mode: 'number' });
-

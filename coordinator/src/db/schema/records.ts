@@ -1,5 +1,16 @@
 import { sql } from 'drizzle-orm';
-import { bigint, boolean, foreignKey, index, integer, jsonb, pgTable, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import {
+  bigint,
+  boolean,
+  foreignKey,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core';
 
 import { bytea, id, ref, timestamptz } from './columns.ts';
 import { attempts } from './tasks.ts';
@@ -20,7 +31,10 @@ export const attempt_streams = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.attempt_id, t.stream] }),
-    foreignKey({ columns: [t.workspace_id, t.attempt_id], foreignColumns: [attempts.workspace_id, attempts.id] }).onDelete('cascade'),
+    foreignKey({
+      columns: [t.workspace_id, t.attempt_id],
+      foreignColumns: [attempts.workspace_id, attempts.id],
+    }).onDelete('cascade'),
   ],
 );
 
@@ -37,7 +51,10 @@ export const attempt_logs = pgTable(
   },
   (t) => [
     index('attempt_logs_position').on(t.attempt_id, t.stream, t.start),
-    foreignKey({ columns: [t.workspace_id, t.attempt_id], foreignColumns: [attempts.workspace_id, attempts.id] }).onDelete('cascade'),
+    foreignKey({
+      columns: [t.workspace_id, t.attempt_id],
+      foreignColumns: [attempts.workspace_id, attempts.id],
+    }).onDelete('cascade'),
   ],
 );
 
@@ -58,7 +75,10 @@ export const attempt_usage = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.attempt_id, t.seq] }),
-    foreignKey({ columns: [t.workspace_id, t.attempt_id], foreignColumns: [attempts.workspace_id, attempts.id] }).onDelete('cascade'),
+    foreignKey({
+      columns: [t.workspace_id, t.attempt_id],
+      foreignColumns: [attempts.workspace_id, attempts.id],
+    }).onDelete('cascade'),
   ],
 );
 
@@ -81,8 +101,12 @@ export const events = pgTable(
     created_at: timestamptz().notNull().default(now),
   },
   (t) => [
-    index('events_unsequenced').on(t.id).where(sql`seq is null`),
-    uniqueIndex('events_seq').on(t.seq).where(sql`seq is not null`),
+    index('events_unsequenced')
+      .on(t.id)
+      .where(sql`seq is null`),
+    uniqueIndex('events_seq')
+      .on(t.seq)
+      .where(sql`seq is not null`),
   ],
 );
 
@@ -105,8 +129,12 @@ export const audit_events = pgTable(
     created_at: timestamptz().notNull().default(now),
   },
   (t) => [
-    index('audit_unsealed').on(t.id).where(sql`seq is null`),
-    uniqueIndex('audit_seq').on(t.seq).where(sql`seq is not null`),
+    index('audit_unsealed')
+      .on(t.id)
+      .where(sql`seq is null`),
+    uniqueIndex('audit_seq')
+      .on(t.seq)
+      .where(sql`seq is not null`),
     index('audit_workspace').on(t.workspace_id, t.id),
   ],
 );

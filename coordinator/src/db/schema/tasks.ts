@@ -1,13 +1,27 @@
 import { attemptStates, onHostLoss, priorities, taskStatuses } from '@flotilla/shared';
 import { sql } from 'drizzle-orm';
-import { bigint, check, foreignKey, index, integer, jsonb, pgSequence, pgTable, smallint, text, unique, uniqueIndex } from 'drizzle-orm/pg-core';
+import {
+  bigint,
+  check,
+  foreignKey,
+  index,
+  integer,
+  jsonb,
+  pgSequence,
+  pgTable,
+  smallint,
+  text,
+  unique,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core';
 
 import { agents } from './agents.ts';
 import { bytea, id, ref, timestamptz } from './columns.ts';
 import { workspaces } from './tenancy.ts';
 
 const now = sql`flotilla_now()`;
-const oneOf = (column: string, values: readonly string[]) => sql.raw(`${column} in (${values.map((v) => `'${v}'`).join(', ')})`);
+const oneOf = (column: string, values: readonly string[]) =>
+  sql.raw(`${column} in (${values.map((v) => `'${v}'`).join(', ')})`);
 
 /** Fencing numbers: one global sequence, so that a higher epoch is always the younger claim. */
 export const epochs = pgSequence('epochs', { startWith: 1, cache: 1 });
@@ -26,7 +40,9 @@ export const queue_classes = pgTable(
     executor: text(),
   },
   (t) => [
-    unique('queue_classes_key').on(t.workspace_id, t.kind, t.assigned_agent_id, t.required_tags, t.executor).nullsNotDistinct(),
+    unique('queue_classes_key')
+      .on(t.workspace_id, t.kind, t.assigned_agent_id, t.required_tags, t.executor)
+      .nullsNotDistinct(),
     foreignKey({ columns: [t.workspace_id, t.assigned_agent_id], foreignColumns: [agents.workspace_id, agents.id] }),
   ],
 );
@@ -87,8 +103,12 @@ export const tasks = pgTable(
     index('tasks_queue')
       .on(t.queue_class_id, t.priority_rank, t.due_date.asc().nullsLast(), t.created_at, t.id)
       .where(sql`status in ('inbox', 'assigned') and deferred_until is null and deleted_at is null`),
-    index('tasks_deferred').on(t.deferred_until).where(sql`deferred_until is not null`),
-    index('tasks_unbound').on(t.workspace_id, t.assigned_to).where(sql`assigned_to is not null and assigned_agent_id is null`),
+    index('tasks_deferred')
+      .on(t.deferred_until)
+      .where(sql`deferred_until is not null`),
+    index('tasks_unbound')
+      .on(t.workspace_id, t.assigned_to)
+      .where(sql`assigned_to is not null and assigned_agent_id is null`),
     foreignKey({ columns: [t.workspace_id, t.assigned_agent_id], foreignColumns: [agents.workspace_id, agents.id] }),
     foreignKey({ columns: [t.workspace_id, t.claimed_by_agent_id], foreignColumns: [agents.workspace_id, agents.id] }),
     check('tasks_status', oneOf('status', taskStatuses)),
@@ -130,9 +150,15 @@ export const attempts = pgTable(
     unique('attempts_epoch').on(t.epoch),
     unique('attempts_number').on(t.task_id, t.number),
     // Live attempts per agent: slots in use and the replay of a claim.
-    index('attempts_live').on(t.agent_id).where(sql`ended_at is null`),
-    uniqueIndex('attempts_one_live').on(t.task_id).where(sql`ended_at is null`),
-    foreignKey({ columns: [t.workspace_id, t.task_id], foreignColumns: [tasks.workspace_id, tasks.id] }).onDelete('cascade'),
+    index('attempts_live')
+      .on(t.agent_id)
+      .where(sql`ended_at is null`),
+    uniqueIndex('attempts_one_live')
+      .on(t.task_id)
+      .where(sql`ended_at is null`),
+    foreignKey({ columns: [t.workspace_id, t.task_id], foreignColumns: [tasks.workspace_id, tasks.id] }).onDelete(
+      'cascade',
+    ),
     foreignKey({ columns: [t.workspace_id, t.agent_id], foreignColumns: [agents.workspace_id, agents.id] }),
     check('attempts_state', oneOf('state', attemptStates)),
   ],
@@ -158,7 +184,12 @@ export const leases = pgTable(
     phase: text().notNull().default('claimed'),
   },
   (t) => [
-    foreignKey({ columns: [t.workspace_id, t.attempt_id], foreignColumns: [attempts.workspace_id, attempts.id] }).onDelete('cascade'),
-    foreignKey({ columns: [t.workspace_id, t.task_id], foreignColumns: [tasks.workspace_id, tasks.id] }).onDelete('cascade'),
+    foreignKey({
+      columns: [t.workspace_id, t.attempt_id],
+      foreignColumns: [attempts.workspace_id, attempts.id],
+    }).onDelete('cascade'),
+    foreignKey({ columns: [t.workspace_id, t.task_id], foreignColumns: [tasks.workspace_id, tasks.id] }).onDelete(
+      'cascade',
+    ),
   ],
 );

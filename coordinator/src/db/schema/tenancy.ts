@@ -41,7 +41,11 @@ export const api_tokens = pgTable(
     created_by: text().notNull(),
     created_at: timestamptz().notNull().default(now),
   },
-  (t) => [uniqueIndex('api_tokens_name').on(t.workspace_id, t.name).where(sql`revoked_at is null`)],
+  (t) => [
+    uniqueIndex('api_tokens_name')
+      .on(t.workspace_id, t.name)
+      .where(sql`revoked_at is null`),
+  ],
 );
 
 export const join_tokens = pgTable(
@@ -81,6 +85,8 @@ export const idempotency_keys = pgTable(
     response: jsonb(),
     created_at: timestamptz().notNull().default(now),
   },
-  (t) => [primaryKey({ columns: [t.workspace_id, t.principal, t.key] }), index('idempotency_keys_age').on(t.created_at)],
+  (t) => [
+    primaryKey({ columns: [t.workspace_id, t.principal, t.key] }),
+    index('idempotency_keys_age').on(t.created_at),
+  ],
 );
-

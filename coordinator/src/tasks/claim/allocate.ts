@@ -25,9 +25,9 @@ export const allocate = (
   requests: { wanted: number; classes: number[] }[],
 ): { request: number; task: Candidate }[] => {
   const open = requests.map((request, index) => ({ index, left: request.wanted, classes: new Set(request.classes) }));
-  const pool = [...candidates].sort(claimOrder);
+  const pool = candidates.toSorted(claimOrder);
   const chosen: { request: number; task: Candidate }[] = [];
-  for (let served = true; served && pool.length > 0; ) {
+  for (let served = true; served && pool.length > 0;) {
     served = false;
     for (const requester of open) {
       if (requester.left === 0) continue;

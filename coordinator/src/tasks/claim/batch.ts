@@ -22,7 +22,14 @@ type AgentRow = {
   disabled_at: string | null;
   deleted_at: string | null;
 };
-type ClaimedRow = { task_id: number; workspace_id: number; agent_id: number; attempt_id: number; epoch: number; version: number };
+type ClaimedRow = {
+  task_id: number;
+  workspace_id: number;
+  agent_id: number;
+  attempt_id: number;
+  epoch: number;
+  version: number;
+};
 
 /**
  * Claims for many agents in one transaction (the batcher collects them). Statements, in this order and no other:
@@ -80,13 +87,20 @@ const plan = (
   const nothing = { replay: [], wanted: 0, classes: [] };
   if (agent === undefined || agent.deleted_at !== null) return { ...nothing, refused: 'gone' };
   const held = live.filter((attempt) => attempt.agent_id === agent.id);
-  const replay = held.filter((attempt) => request.claim_id !== null && attempt.claim_id === request.claim_id).map((a) => a.task_id);
+  const replay = held
+    .filter((attempt) => request.claim_id !== null && attempt.claim_id === request.claim_id)
+    .map((a) => a.task_id);
   // The same claim again answers what it got, even while draining: that work is already his.
   if (replay.length > 0) return { ...nothing, replay, refused: null };
   if (agent.disabled_at !== null) return { ...nothing, refused: 'disabled' };
   if (agent.eligibility !== 'eligible') return { ...nothing, refused: 'draining' };
   const free = effectiveSlots(agent) - held.length;
-  return { refused: null, replay, wanted: Math.max(0, Math.min(request.slots, free)), classes: deps.classes.matching(agent) };
+  return {
+    refused: null,
+    replay,
+    wanted: Math.max(0, Math.min(request.slots, free)),
+    classes: deps.classes.matching(agent),
+  };
 };
 
 const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {

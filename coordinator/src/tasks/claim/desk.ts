@@ -20,7 +20,13 @@ type Waiter = { agent: Matchable; look: () => void; hint: Hint | null; ended: bo
  */
 export type ClaimDesk = {
   /** Resolves with what the agent got, empty when the wait is over or was ended. */
-  claim(deps: Deps, agent: Matchable, request: ClaimRequest, wait_ms: number, signal: AbortSignal): Promise<ClaimResult>;
+  claim(
+    deps: Deps,
+    agent: Matchable,
+    request: ClaimRequest,
+    wait_ms: number,
+    signal: AbortSignal,
+  ): Promise<ClaimResult>;
   /** Ends the parked claim of an agent: it drains, or should beat at once. */
   end(agent_id: number): void;
   /** Wakes as many matching waiters as there are tasks, longest-waiting first. */

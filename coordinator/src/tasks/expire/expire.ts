@@ -7,7 +7,13 @@ import { endAttempt, returnTask, type TaskRow } from '../lifecycle.ts';
 /** Rows per pass: short transactions, so that a mass expiry never blocks claims. */
 const BATCH = 100;
 
-type Expired = { task_id: number; attempt_id: number; epoch: number; held_until: string | null; on_host_loss: OnHostLoss };
+type Expired = {
+  task_id: number;
+  attempt_id: number;
+  epoch: number;
+  held_until: string | null;
+  on_host_loss: OnHostLoss;
+};
 
 /**
  * Takes back what ran out: leases past their end plus grace. Locks lease rows (skipping those a renewal or a report
@@ -41,7 +47,11 @@ const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
     return;
   }
   const failure = { kind: 'host_lost', message: 'The agent fell silent and its lease ran out.' };
-  await endAttempt(db, { id: lease.attempt_id, task_id: lease.task_id, epoch: lease.epoch }, { state: 'lost', failure });
+  await endAttempt(
+    db,
+    { id: lease.attempt_id, task_id: lease.task_id, epoch: lease.epoch },
+    { state: 'lost', failure },
+  );
   const status = await returnTask(db, task, {
     counter: 'stale_requeues',
     failure,

@@ -23,7 +23,9 @@ export const markAlive = async (deps: Deps): Promise<void> => {
 /** Compares the database's wall clock with our monotonic one; a step suspends expiry for one lease. */
 export const noticeClockStep = async (deps: Deps, last: ClockReading | null): Promise<ClockReading> => {
   const before = performance.now();
-  const [row] = await deps.db.sql<{ wall_ms: number }[]>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as wall_ms`;
+  const [row] = await deps.db.sql<
+    { wall_ms: number }[]
+  >`select (extract(epoch from clock_timestamp()) * 1000)::float8 as wall_ms`;
   const reading = { wall_ms: row?.wall_ms ?? 0, mono_ms: (before + performance.now()) / 2 };
   if (last === null) return reading;
   const step_ms = reading.wall_ms - last.wall_ms - (reading.mono_ms - last.mono_ms);
@@ -42,7 +44,16 @@ export const noticeClockStep = async (deps: Deps, last: ClockReading | null): Pr
  */
 export const expirySuspended = async (deps: Deps): Promise<string | null> => {
   const { config } = deps;
-  const [row] = await deps.db.sql<{ reason: string | null; silent: number; counted: number; since: string | null; mass_over: boolean; released: boolean }[]>`
+  const [row] = await deps.db.sql<
+    {
+      reason: string | null;
+      silent: number;
+      counted: number;
+      since: string | null;
+      mass_over: boolean;
+      released: boolean;
+    }[]
+  >`
     with beats as (
       select extract(epoch from flotilla_now() - b.last_heartbeat_at) * 1000 as silent_ms
       from agent_beats b join agents a on a.id = b.agent_id
@@ -65,10 +76,14 @@ export const expirySuspended = async (deps: Deps): Promise<string | null> => {
   if (row.since !== null && !row.mass_over && !row.released) return 'mass silence';
   if (!silent || (row.since !== null && (row.released || row.mass_over))) {
     // The episode is over once fewer are silent; the next one alerts again.
-    if (!silent && row.since !== null) await deps.db.sql`update service set mass_silence_since = null, mass_silence_released_at = null`;
+    if (!silent && row.since !== null)
+      await deps.db.sql`update service set mass_silence_since = null, mass_silence_released_at = null`;
     return null;
   }
   await deps.db.sql`update service set mass_silence_since = flotilla_now() where mass_silence_since is null`;
-  deps.log.error({ silent: row.silent, counted: row.counted }, 'mass silence: nothing is requeued until agents return or the hold time is over');
+  deps.log.error(
+    { silent: row.silent, counted: row.counted },
+    'mass silence: nothing is requeued until agents return or the hold time is over',
+  );
   return 'mass silence';
 };

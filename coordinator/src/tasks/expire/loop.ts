@@ -11,7 +11,12 @@ const onError = (deps: Deps) => (name: string, error: unknown, delay_ms: number)
 
 /** Notes that this coordinator lives. Its first pass must come before the first expiry: it finds the gap. */
 export const aliveLoop = (deps: Deps, signal: AbortSignal): Promise<void> =>
-  every(() => markAlive(deps), { name: 'alive', interval_ms: deps.config.FLOTILLA_ALIVE_MS, signal, onError: onError(deps) });
+  every(() => markAlive(deps), {
+    name: 'alive',
+    interval_ms: deps.config.FLOTILLA_ALIVE_MS,
+    signal,
+    onError: onError(deps),
+  });
 
 /** Expires leases whose time is over, unless the guards say that the silence is ours. */
 export const expireLoop = (deps: Deps, signal: AbortSignal): Promise<void> => {
@@ -21,7 +26,7 @@ export const expireLoop = (deps: Deps, signal: AbortSignal): Promise<void> => {
     const suspended = await expirySuspended(deps);
     deps.metrics.expiry_suspended.reset();
     if (suspended !== null) return deps.metrics.expiry_suspended.set({ reason: suspended }, 1);
-    for (let handled = 1; handled > 0 && !signal.aborted; ) handled = await expireLeases(deps);
+    for (let handled = 1; handled > 0 && !signal.aborted;) handled = await expireLeases(deps);
   };
   return every(pass, { name: 'expire', interval_ms: deps.config.FLOTILLA_SWEEP_MS, signal, onError: onError(deps) });
 };

@@ -1,0 +1,199 @@
+import { z } from 'zod';
+
+import { taskStatuses } from '../states/task.ts';
+import { Id, IdParam, IdParams, Json, Tag, text } from './common.ts';
+import { route } from './route.ts';
+import { Epoch, logStreams } from './task.ts';
+
+/** What an agent gets with a claim: all it needs to run, and the epoch that fences every later write. */
+export const ClaimedTask = z.object({
+  id: Id,
+  ref: z.string(),
+  kind: z.string(),
+  title: z.string(),
+  /** Title and description as the executor should read them; fixed for this attempt. */
+  prompt: z.string(),
+  epoch: Epoch,
+  attempt_id: Id,
+  attempt: z.int(),
+  lease_ms: z.int(),
+  timeout_s: z.int(),
+  executor: z.string().nullable(),
+  model: z.string().nullable(),
+  on_host_loss: z.string(),
+  attempt_token: z.string(),
+  metadata: z.record(z.string(), z.unknown()),
+});
+export type ClaimedTask = z.infer<typeof ClaimedTask>;
+
+export const UsageReport = z.object({
+  /** Counts from 1 within the attempt; the same seq again changes nothing. */
+  seq: z.int().min(1),
+  /** cumulative: totals of the attempt so far · delta: since the last report. */
+  mode: z.enum(['cumulative', 'delta']),
+  model: text(200).nullish(),
+  input_tokens: z.int().min(0),
+  output_tokens: z.int().min(0),
+  cache_read_tokens: z.int().min(0).default(0),
+  cache_write_tokens: z.int().min(0).default(0),
+  /** Null when the price is unknown. */
+  cost_usd_micros: z.int().min(0).nullish(),
+});
+export type UsageReport = z.infer<typeof UsageReport>;
+
+const LogSizes = z.object({ stdout: z.int().min(0), stderr: z.int().min(0) }).partial();
+
+export const CompleteTask = z.object({
+  epoch: Epoch,
+  resolution: text(1_000_000),
+  result: Json.optional(),
+  exit_code: z.int().nullish(),
+  session_id: text(200).nullish(),
+  usage: UsageReport.optional(),
+  /** Final sizes in bytes: log chunks of this attempt are accepted until then. */
+  log_sizes: LogSizes.default({}),
+});
+export type CompleteTask = z.infer<typeof CompleteTask>;
+
+export const FailTask = z.object({
+  epoch: Epoch,
+  /** True: try again with back-off; false: give up. */
+  retryable: z.boolean(),
+  /** A short machine word: timeout, exit_code, spawn, rate_limit, cancelled … `cancelled` confirms a cancel request. */
+  kind: Tag,
+  message: text(10_000),
+  /** Seconds before it makes sense to try again (a provider's rate-limit reset). */
+  retry_after_s: z
+    .int()
+    .min(0)
+    .max(7 * 86_400)
+    .optional(),
+  exit_code: z.int().nullish(),
+  session_id: text(200).nullish(),
+  /** What the executor printed as its result, when there was any. */
+  output: text(1_000_000).optional(),
+  usage: UsageReport.optional(),
+  log_sizes: LogSizes.default({}),
+});
+export type FailTask = z.infer<typeof FailTask>;
+
+const asAgent = { tag: 'agent protocol', permission: 'agent:run', audience: 'agent', params: IdParams } as const;
+const fenced = ['lease_lost', 'task_gone', 'not_found'] as const;
+
+/** The agent's side of a task: claim it, work on it, report. */
+export const workRoutes = {
+  next: route({
+    method: 'GET',
+    path: '/tasks/next',
+    tag: 'agent protocol',
+    summary: 'Claim one task: 200 with it, or 204',
+    description: 'Never accepts a cookie: a GET that claims must not be reachable from a web page.',
+    permission: 'agent:run',
+    audience: 'agent',
+    query: z.object({
+      wait: z.coerce.number().pipe(z.number().min(0).max(50)).default(0),
+      claim_id: z.string().min(1).max(100).optional(),
+    }),
+    status: 200,
+    output: ClaimedTask.nullable(),
+    errors: ['agent_gone', 'instance_conflict'],
+  }),
+  claim: route({
+    method: 'POST',
+    aliases: ['PATCH'],
+    path: '/tasks/claim',
+    tag: 'agent protocol',
+    summary: 'Claim up to `slots` tasks, waiting up to `wait_s` seconds for the first',
+    description:
+      'The same claim_id again answers the attempts of that claim that are still live and claims nothing more. A newer request of the same agent ends a parked one with an empty answer.',
+    permission: 'agent:run',
+    audience: 'agent',
+    body: z.object({
+      slots: z.int().min(1).max(1024),
+      wait_s: z.number().min(0).max(50).default(0),
+      claim_id: z.string().min(1).max(100).optional(),
+    }),
+    status: 200,
+    output: z.object({ tasks: z.array(ClaimedTask) }),
+    errors: ['agent_gone', 'instance_conflict'],
+  }),
+  start: route({
+    ...asAgent,
+    method: 'POST',
+    aliases: ['PATCH'],
+    path: '/tasks/:id/start',
+    summary: 'The executor runs',
+    body: z.object({ epoch: Epoch, executor: Tag.optional(), session_id: text(200).nullish() }),
+    status: 204,
+    output: 'none',
+    errors: fenced,
+  }),
+  unclaim: route({
+    ...asAgent,
+    method: 'POST',
+    aliases: ['PATCH'],
+    path: '/tasks/:id/unclaim',
+    summary: 'Hand a task back without a result; counts as nothing',
+    body: z.object({
+      epoch: Epoch,
+      reason: text(500),
+      retry_after_s: z
+        .int()
+        .min(0)
+        .max(7 * 86_400)
+        .optional(),
+      log_sizes: LogSizes.default({}),
+    }),
+    status: 204,
+    output: 'none',
+    errors: fenced,
+  }),
+  log: route({
+    ...asAgent,
+    method: 'POST',
+    path: '/tasks/:id/log',
+    summary: 'Append a chunk of log; overlap is ignored, a gap is 409 with the wanted offset',
+    query: z.object({
+      epoch: IdParam,
+      stream: z.enum(logStreams),
+      offset: z.coerce.number().pipe(z.int().min(0)),
+    }),
+    body: 'bytes',
+    max_bytes: 1_048_576,
+    status: 200,
+    output: z.object({ next_offset: z.int() }),
+    errors: [...fenced, 'log_gap', 'body_too_large'],
+  }),
+  usage: route({
+    ...asAgent,
+    method: 'POST',
+    path: '/tasks/:id/usage',
+    summary: 'Report tokens and cost; idempotent by (attempt, seq)',
+    body: UsageReport.extend({ epoch: Epoch }),
+    status: 204,
+    output: 'none',
+    errors: fenced,
+  }),
+  complete: route({
+    ...asAgent,
+    method: 'POST',
+    aliases: ['PATCH'],
+    path: '/tasks/:id/complete',
+    summary: 'Deliver a result',
+    body: CompleteTask,
+    status: 200,
+    output: z.object({ status: z.enum(taskStatuses) }),
+    errors: fenced,
+  }),
+  fail: route({
+    ...asAgent,
+    method: 'POST',
+    aliases: ['PATCH'],
+    path: '/tasks/:id/fail',
+    summary: 'Report a failure, or confirm a cancel with kind "cancelled"',
+    body: FailTask,
+    status: 200,
+    output: z.object({ status: z.enum(taskStatuses) }),
+    errors: fenced,
+  }),
+};
