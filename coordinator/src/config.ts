@@ -22,7 +22,12 @@ const Environment = z.object({
   /** Where the bundled Postgres keeps its cluster. */
   FLOTILLA_DATA_DIR: z.string().min(1).default('./.flotilla'),
   /** Admin API token of the first workspace; without it one is made at the first start and shown once. */
-  FLOTILLA_ADMIN_TOKEN: z.string().min(32, 'use at least 32 characters').max(500).optional(),
+  FLOTILLA_ADMIN_TOKEN: z
+    .string()
+    .regex(/^[\x20-\x7e]*$/, 'use printable ASCII: it travels in a header')
+    .min(32, 'use at least 32 characters')
+    .max(500)
+    .optional(),
   /** External Postgres ≥15, reached directly (no transaction-pooling proxy); without it the bundled one runs. */
   DATABASE_URL: z
     .string()

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
-import { group } from '@flotilla/shared';
+import { group, whenAborted } from '@flotilla/shared';
 import type { Logger } from 'pino';
 
 import type { Config } from './config.ts';
@@ -14,7 +14,6 @@ import type { Deps } from './deps.ts';
 import { sequencerLoop } from './events/sequencer.ts';
 import { startHttp } from './http/server.ts';
 import { createHub } from './hub.ts';
-import { openJobBackend } from './jobs/backend.ts';
 import { runMaintenance } from './jobs/maintenance.ts';
 import { createMetrics } from './metrics.ts';
 import { createClaimDesk } from './tasks/claim/desk.ts';
@@ -62,19 +61,18 @@ export const runCoordinator = async (
       deps.hub.on('interrupt', (agent_id) => deps.desk.end(agent_id));
       // Before anything may expire: the gap since the last coordinator lived is found here.
       await markAlive(deps);
-      const jobs = await openJobBackend(database.facts, config.REDIS_URL);
       const http = await startHttp(deps);
       announce.listening(http.url);
       await group(
         {
-          http: (until) => untilAborted(until).then(() => http.close()),
+          http: (until) => whenAborted(until).then(() => http.close()),
           postgres: (until) => database.supervise(until),
           alive: (until) => aliveLoop(deps, until),
           expire: (until) => expireLoop(deps, until),
           defer: (until) => deferLoop(deps, until),
           sequencer: (until) => sequencerLoop(deps, until),
           notifications: (until) => runNotifications(deps, pool, randomUUID(), until),
-          maintenance: (until) => runMaintenance(deps, jobs, until),
+          maintenance: (until) => runMaintenance(deps, database.facts, until),
         },
         signal,
       );
@@ -85,9 +83,3 @@ export const runCoordinator = async (
     await database.stop();
   }
 };
-
-const untilAborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });

@@ -1,3 +1,4 @@
+import { retry, whenAborted } from '@flotilla/shared';
 import { z } from 'zod';
 
 import type { Deps } from '../deps.ts';
@@ -63,11 +64,14 @@ export const runNotifications = async (
     soon();
   });
 
-  const listener = await pool.listen(CHANNEL, receive);
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
+  // Only the first LISTEN can fail: later the driver reconnects and listens again by itself.
+  const listener = await retry(() => pool.listen(CHANNEL, receive), {
+    signal,
+    retryable: () => true,
+    backoff: { min_ms: 200, max_ms: 5_000 },
+    onRetry: (error) => deps.log.warn({ error }, 'cannot listen for hints yet; rescans do their work'),
   });
+  await whenAborted(signal);
   if (timer !== null) clearTimeout(timer);
   await listener.unlisten().catch((error: unknown) => deps.log.debug({ error }, 'unlisten failed'));
 };

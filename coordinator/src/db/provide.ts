@@ -1,4 +1,4 @@
-import { backoffDelay, sleep } from '@flotilla/shared';
+import { backoffDelay, sleep, whenAborted } from '@flotilla/shared';
 import type { Logger } from 'pino';
 
 import type { Config } from '../config.ts';
@@ -18,7 +18,7 @@ const DATABASE = 'flotilla';
 /** The external database when DATABASE_URL names one, else the bundled Postgres in the data directory. */
 export const provideDatabase = async (config: Config, log: Logger, signal: AbortSignal): Promise<ProvidedDatabase> => {
   if (config.DATABASE_URL !== undefined) {
-    return { facts: { url: config.DATABASE_URL }, supervise: waitForAbort, stop: async () => {} };
+    return { facts: { url: config.DATABASE_URL }, supervise: whenAborted, stop: async () => {} };
   }
   const start = () =>
     startEmbeddedPostgres({
@@ -33,7 +33,7 @@ export const provideDatabase = async (config: Config, log: Logger, signal: Abort
     facts: running.connection(DATABASE),
     supervise: async (until) => {
       for (let failures = 0; !until.aborted;) {
-        const exit = await Promise.race([running.exited, waitForAbort(until)]);
+        const exit = await Promise.race([running.exited, whenAborted(until)]);
         if (until.aborted) return;
         log.error({ exit }, 'the bundled Postgres ended; starting it again');
         // Gives up the data directory, which the next start claims anew.
@@ -51,12 +51,6 @@ export const provideDatabase = async (config: Config, log: Logger, signal: Abort
     stop: () => running.stop(),
   };
 };
-
-const waitForAbort = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 
 const createDatabase = async (postgres: EmbeddedPostgres): Promise<void> => {
   const pool = connect(postgres.connection('postgres'), { max: 1, name: 'flotilla-setup' });

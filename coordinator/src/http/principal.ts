@@ -7,7 +7,7 @@ import { authenticate } from '../tokens/authenticate.ts';
 /** The credential of a request: `Authorization: Bearer` or `x-api-key`; never a cookie, never a query parameter. */
 const readToken = (headers: Headers): string | null => {
   const authorization = headers.get('authorization');
-  if (authorization !== null) return /^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? null;
+  if (authorization !== null) return /^Bearer +(.+)$/i.exec(authorization)?.[1]?.trim() ?? null;
   return headers.get('x-api-key');
 };
 

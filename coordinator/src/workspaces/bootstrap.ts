@@ -19,10 +19,13 @@ export const ensureFirstWorkspace = (database: Database, admin_token: string | u
     const made = admin_token === undefined && known === undefined ? makeSecret('flu_') : null;
     const token = admin_token ?? made;
     if (token === null) return null;
+    const digest = digestSecret(token);
+    // A digest that was revoked stays revoked: a leaked token must not come back with the next restart.
+    const [used] = await sql`select 1 from api_tokens where digest = ${digest}`;
+    if (used !== undefined) return null;
     await sql`
-      insert into api_tokens (workspace_id, name, role, digest, created_by) values (1, 'admin', 'admin', ${digestSecret(token)}, 'environment')
-      on conflict (workspace_id, name) where revoked_at is null do update set digest = excluded.digest
-      where api_tokens.digest <> excluded.digest`;
+      insert into api_tokens (workspace_id, name, role, digest, created_by) values (1, 'admin', 'admin', ${digest}, 'environment')
+      on conflict (workspace_id, name) where revoked_at is null do update set digest = excluded.digest`;
     return made;
   });
 

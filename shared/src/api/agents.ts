@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { agentStatuses } from '../states/agent.ts';
 import {
   commaList,
+  Count,
   Id,
   IdParams,
   Metadata,
@@ -118,7 +119,7 @@ export const beatStates = ['running', 'draining', 'drained', 'detached'] as cons
 
 /** Observed state, up. Every attempt the host still holds is in it: an attempt left out is not renewed, nothing more. */
 export const Beat = z.object({
-  instance_id: z.string().min(1).max(100),
+  instance_id: text(100).min(1),
   boot_id: text(100).optional(),
   machine_id: text(100).optional(),
   seq: z.int().min(0),
@@ -128,10 +129,10 @@ export const Beat = z.object({
   slots: z.int().min(0).max(1024).optional(),
   executors: z.array(Tag).max(16).optional(),
   isolation: text(100).optional(),
-  eligibility_generation: z.int().min(0).default(0),
+  eligibility_generation: Count.default(0),
   attempts: z.array(HeldAttempt).max(1024).default([]),
   outbox: z.object({ pending: z.int(), dead: z.int(), held: z.boolean() }).optional(),
-  resources: z.record(z.string(), z.number()).optional(),
+  resources: z.record(text(100), z.number()).optional(),
 });
 export type Beat = z.infer<typeof Beat>;
 
@@ -226,7 +227,7 @@ export const agentRoutes = {
     method: 'GET',
     path: '/agents',
     tag: 'agents',
-    summary: 'List agents by name',
+    summary: 'List agents, newest first',
     permission: 'agents:read',
     audience: 'person',
     query: PageQuery.extend({ status: commaList(z.enum(agentStatuses)).optional(), tag: Tag.optional() }),
@@ -283,7 +284,7 @@ export const agentRoutes = {
     permission: 'agents:operate',
     audience: 'person',
     params: IdParams,
-    body: z.strictObject({ generation: z.int().min(0).optional() }),
+    body: z.strictObject({ generation: Count.optional() }),
     status: 200,
     output: Agent,
     errors: ['not_found', 'version_mismatch'],

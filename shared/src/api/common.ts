@@ -5,6 +5,10 @@ export const Id = z.int().positive();
 export const IdParam = z.coerce.number().pipe(z.int().positive());
 export const IdParams = z.object({ id: IdParam });
 
+/** A number that fits Postgres' integer: a larger one would fail in the database, not here. */
+export const Int32 = z.int().min(-2_147_483_648).max(2_147_483_647);
+export const Count = Int32.min(0);
+
 /** ISO 8601 UTC with milliseconds, as every time on the wire. Input may carry any offset. */
 export const Timestamp = z.string();
 export const TimestampInput = z.iso.datetime({ offset: true });
@@ -52,4 +56,4 @@ export const NextCursor = z.string().nullable();
 
 /** A closed set that may grow: clients of an older version must not choke on a newer value. */
 export const openEnum = <const T extends readonly [string, ...string[]]>(values: T) =>
-  z.union([z.enum(values), z.string() as unknown as z.ZodType<string & Record<never, never>>]);
+  z.union([z.enum(values), text(100) as unknown as z.ZodType<string & Record<never, never>>]);

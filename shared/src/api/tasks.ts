@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { taskStatuses } from '../states/task.ts';
-import { commaList, IdParam, IdParams, Name, NextCursor, PageQuery, QueryFlag, Tag, text } from './common.ts';
+import { commaList, Count, IdParams, Name, NextCursor, PageQuery, QueryFlag, Tag, text } from './common.ts';
 import { route } from './route.ts';
 import { Attempt, CreateTask, logStreams, PatchTask, priorities, Task } from './task.ts';
 import { workRoutes } from './work.ts';
@@ -145,7 +145,7 @@ export const taskRoutes = {
     audience: 'person',
     params: IdParams,
     query: z.object({
-      attempt: IdParam.optional(),
+      attempt: z.coerce.number().pipe(Count).optional(),
       stream: z.enum(logStreams).optional(),
       from: z.coerce.number().pipe(z.int().min(0)).default(0),
       follow: QueryFlag.default(false),

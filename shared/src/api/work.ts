@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { taskStatuses } from '../states/task.ts';
-import { Id, IdParam, IdParams, Json, Tag, text } from './common.ts';
+import { Count, Id, IdParam, IdParams, Int32, Json, Tag, text } from './common.ts';
 import { route } from './route.ts';
 import { Epoch, logStreams } from './task.ts';
 
@@ -28,7 +28,7 @@ export type ClaimedTask = z.infer<typeof ClaimedTask>;
 
 export const UsageReport = z.object({
   /** Counts from 1 within the attempt; the same seq again changes nothing. */
-  seq: z.int().min(1),
+  seq: Count.min(1),
   /** cumulative: totals of the attempt so far · delta: since the last report. */
   mode: z.enum(['cumulative', 'delta']),
   model: text(200).nullish(),
@@ -47,7 +47,7 @@ export const CompleteTask = z.object({
   epoch: Epoch,
   resolution: text(1_000_000),
   result: Json.optional(),
-  exit_code: z.int().nullish(),
+  exit_code: Int32.nullish(),
   session_id: text(200).nullish(),
   usage: UsageReport.optional(),
   /** Final sizes in bytes: log chunks of this attempt are accepted until then. */
@@ -68,7 +68,7 @@ export const FailTask = z.object({
     .min(0)
     .max(7 * 86_400)
     .optional(),
-  exit_code: z.int().nullish(),
+  exit_code: Int32.nullish(),
   session_id: text(200).nullish(),
   /** What the executor printed as its result, when there was any. */
   output: text(1_000_000).optional(),
@@ -92,7 +92,7 @@ export const workRoutes = {
     audience: 'agent',
     query: z.object({
       wait: z.coerce.number().pipe(z.number().min(0).max(50)).default(0),
-      claim_id: z.string().min(1).max(100).optional(),
+      claim_id: text(100).min(1).optional(),
     }),
     status: 200,
     output: ClaimedTask.nullable(),
@@ -111,7 +111,7 @@ export const workRoutes = {
     body: z.object({
       slots: z.int().min(1).max(1024),
       wait_s: z.number().min(0).max(50).default(0),
-      claim_id: z.string().min(1).max(100).optional(),
+      claim_id: text(100).min(1).optional(),
     }),
     status: 200,
     output: z.object({ tasks: z.array(ClaimedTask) }),
