@@ -16,8 +16,9 @@ MAKEFLAGS += --no-print-directory
 deps:
 	@node deploy/checks/installed.mjs || exec npm ci --include=dev --include=optional
 
+# turbo sums up even when there was nothing to do; what it says matters only when a build fails.
 build: deps
-	@exec node_modules/.bin/turbo run build --output-logs=errors-only
+	@said=$$(node_modules/.bin/turbo run build --output-logs=errors-only 2>&1) || { echo "$$said"; exit 1; }
 
 start: build
 	@exec node --import tsx deploy/local/start.ts $(if $(filter 1,$(ONCE)),--once)

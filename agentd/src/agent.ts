@@ -23,9 +23,12 @@ import { VERSION } from './version.ts';
 const LAST_BEAT_MS = 1_000;
 
 const replayAttempts = async (host: HostDeps): Promise<Attempts> => {
-  const found = await readAttempts(host.paths, (key, error) => host.log.error({ attempt: key, error: String(error) }, 'an attempt on disk cannot be read: moved to dead-letter'));
+  const found = await readAttempts(host.paths, (key, error) =>
+    host.log.error({ attempt: key, error: String(error) }, 'an attempt on disk cannot be read: moved to dead-letter'),
+  );
   const attempts: Attempts = new Map();
-  for (const attempt of found) attempts.set(attempt.key, viewAttempt(attempt, host.paths.mark, await readLease(host, attempt)));
+  for (const attempt of found)
+    attempts.set(attempt.key, viewAttempt(attempt, host.paths.mark, await readLease(host, attempt)));
   return attempts;
 };
 
@@ -33,11 +36,20 @@ const replayAttempts = async (host: HostDeps): Promise<Attempts> => {
  * The whole daemon: replay what the disk holds, join if this host has not, then beat, claim, run and deliver until the
  * signal aborts. An abort detaches: running attempts go on under their shims and are adopted by the next start.
  */
-export const runAgent = async (host: HostDeps, onReady: (identity: Identity) => void, signal: AbortSignal): Promise<void> => {
+export const runAgent = async (
+  host: HostDeps,
+  onReady: (identity: Identity) => void,
+  signal: AbortSignal,
+): Promise<void> => {
   const { config, paths, log } = host;
   const { transport, close } = createTransport();
   let token: string | null = null;
-  const client = createClient({ base_url: config.url, token: () => token, transport, user_agent: `flotilla-agentd/${VERSION}` });
+  const client = createClient({
+    base_url: config.url,
+    token: () => token,
+    transport,
+    user_agent: `flotilla-agentd/${VERSION}`,
+  });
   try {
     const executor = createExecutor(config);
     await openJournal(paths);
@@ -49,7 +61,10 @@ export const runAgent = async (host: HostDeps, onReady: (identity: Identity) => 
     if (identity === null) return;
     ({ token } = identity);
     const deps: Deps = { ...host, identity, client, executor, link: createLink(), standing, attempts, outbox };
-    log.info({ agent_id: identity.agent_id, name: identity.name, version: VERSION, url: config.url, held: attempts.size }, 'ready');
+    log.info(
+      { agent_id: identity.agent_id, name: identity.name, version: VERSION, url: config.url, held: attempts.size },
+      'ready',
+    );
     onReady(identity);
 
     const pulse: Pulse = { instance_id: host.newId(), seq: 0, gone_since_ms: null };

@@ -26,11 +26,14 @@ export const readRefusal = (error: unknown): Refusal => {
 /** One line for the log: our codes where there are any. */
 export const describeError = (error: unknown): string => {
   if (error instanceof ApiError) return `${error.status} ${error.code ?? 'without our error body'}: ${error.message}`;
+  if (!(error instanceof Error)) return String(error);
   const { code, message } = error as NodeJS.ErrnoException;
-  return code === undefined || message?.includes(code) === true ? String(message) : `${code}: ${message}`;
+  return code === undefined || message.includes(code) ? message : `${code}: ${message}`;
 };
 
-export type Answered<T> = { kind: 'answer'; value: T } | { kind: 'refusal'; refusal: 'lease_lost' | 'refused' | 'gone'; error: ApiError };
+export type Answered<T> =
+  | { kind: 'answer'; value: T }
+  | { kind: 'refusal'; refusal: 'lease_lost' | 'refused' | 'gone'; error: ApiError };
 
 export type CallPlan<T> = {
   /** For the log: "report of 12-40". */
@@ -67,14 +70,19 @@ export const untilAnswered = async <T>(deps: Deps, plan: CallPlan<T>): Promise<A
     } catch (error) {
       if (signal.aborted) return null;
       const refusal = readRefusal(error);
-      if (refusal === 'lease_lost' || refusal === 'refused') return { kind: 'refusal', refusal, error: error as ApiError };
+      if (refusal === 'lease_lost' || refusal === 'refused')
+        return { kind: 'refusal', refusal, error: error as ApiError };
       const now = deps.clock.uptime_ms();
       if (refusal !== 'gone') gone_since_ms = null;
       else if (gone_since_ms === null) gone_since_ms = now;
       else if (now - gone_since_ms >= GONE_CONFIRM_MS) return { kind: 'refusal', refusal, error: error as ApiError };
       if (refusal === 'held') holdLink(deps, error as ApiError);
       const delay_ms = nextDelay(deps, refusal, error, attempt);
-      deps.log.warn({ what: plan.what, attempt, retry_in_ms: Math.round(delay_ms), error: describeError(error) }, 'not answered, trying again');
+      // Loud at first, then quiet: hundreds of results waiting through an outage must not fill a disk with complaints.
+      deps.log[attempt < 3 || refusal === 'gone' ? 'warn' : 'debug'](
+        { what: plan.what, attempt, retry_in_ms: Math.round(delay_ms), error: describeError(error) },
+        'not answered, trying again',
+      );
       // A confirmation must not be hurried by a restored link.
       if (refusal === 'gone') await sleep(delay_ms, signal);
       else await waitForTry(deps, delay_ms, signal);

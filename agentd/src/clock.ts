@@ -26,4 +26,6 @@ export const momentNow = (clock: Clock, boot_id: string): Moment => ({
 
 /** Milliseconds since a written-down moment. */
 export const elapsedSince = (moment: Moment, clock: Clock, boot_id: string): number =>
-  moment.boot_id !== '' && moment.boot_id === boot_id ? clock.uptime_ms() - moment.uptime_ms : Math.max(0, clock.wall_ms() - moment.wall_ms);
+  moment.boot_id !== '' && moment.boot_id === boot_id
+    ? clock.uptime_ms() - moment.uptime_ms
+    : Math.max(0, clock.wall_ms() - moment.wall_ms);

@@ -35,11 +35,23 @@ const Command = z
       return z.NEVER;
     }
   })
-  .pipe(z.array(z.string('every element must be a string').refine((part) => !part.includes('\0'), 'it contains a NUL'), 'it is not a JSON array').min(1, 'it is empty'));
+  .pipe(
+    z
+      .array(
+        z.string('every element must be a string').refine((part) => !part.includes('\0'), 'it contains a NUL'),
+        'it is not a JSON array',
+      )
+      .min(1, 'it is empty'),
+  );
 
 const EnvNames = z
   .string()
-  .transform((value) => value.split(',').map((name) => name.trim()).filter((name) => name !== ''))
+  .transform((value) =>
+    value
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== ''),
+  )
   .pipe(
     z.array(
       z
@@ -51,28 +63,84 @@ const EnvNames = z
 
 const Url = z
   .string()
-  .refine((value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol), 'it is not an http:// or https:// address')
-  .refine((value) => !URL.canParse(value) || new URL(value).username === '', 'it must not contain a user name or password')
+  .refine(
+    (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+    'it is not an http:// or https:// address',
+  )
+  .refine(
+    (value) => !URL.canParse(value) || new URL(value).username === '',
+    'it must not contain a user name or password',
+  )
   .transform((value) => value.replace(/\/+$/, ''));
 
 /** Every setting: its rule, and the remedy that is printed when the rule is broken. The README documents the same keys. */
 const settings = {
-  FLOTILLA_URL: { rule: Url, remedy: 'set it to the address of the coordinator, for example https://flotilla.example.com' },
-  FLOTILLA_JOIN_TOKEN: { rule: z.string().min(1, 'it is empty').optional(), remedy: 'set it to a join token, or better use FLOTILLA_JOIN_TOKEN_FILE' },
-  FLOTILLA_JOIN_TOKEN_FILE: { rule: z.string().min(1, 'it is empty').optional(), remedy: 'set it to the path of a file that holds a join token' },
-  FLOTILLA_STATE_DIR: { rule: z.string().min(1, 'it is empty').optional(), remedy: 'set it to a directory that only agentd writes to' },
-  FLOTILLA_AGENT_NAME: { rule: Name.optional(), remedy: 'use 1–63 of a–z, 0–9, ".", "_" and "-", starting with a letter or digit' },
-  FLOTILLA_SLOTS: { rule: whole(1, 1024).default(1), remedy: 'set it to the number of tasks to run at a time, 1 to 1024' },
-  FLOTILLA_EXECUTOR: { rule: z.literal('command', 'this build supports only "command"').default('command'), remedy: 'set it to command, or leave it out' },
-  FLOTILLA_COMMAND: { rule: Command, remedy: 'set it to the argv to run as a JSON array, for example ["my-agent","--file","{prompt_file}"]' },
-  FLOTILLA_KILL_GRACE_MS: { rule: whole(0, 600_000).default(10_000), remedy: 'set it to milliseconds between TERM and KILL, 0 to 600000' },
-  FLOTILLA_LOG_POLL_MS: { rule: whole(10, 60_000).default(250), remedy: 'set it to milliseconds between two looks at the output, 10 to 60000' },
-  FLOTILLA_MAX_LOG_BYTES: { rule: whole(1024, 2 ** 40).default(64 * 1024 * 1024), remedy: 'set it to the bytes of log kept per stream, at least 1024' },
-  FLOTILLA_PASS_ENV: { rule: EnvNames.default([]), remedy: 'list variable names separated by commas, for example ANTHROPIC_API_KEY,HTTPS_PROXY' },
-  FLOTILLA_WORKDIR_RETENTION: { rule: Duration.default(86_400_000), remedy: 'use a number and a unit (ms, s, m, h, d), for example 24h' },
-  FLOTILLA_LOG_LEVEL: { rule: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'it is not a log level').default('info'), remedy: 'use trace, debug, info, warn, error, fatal or silent' },
-  FLOTILLA_INSECURE: { rule: z.stringbool({ error: 'it is not a yes or no' }).default(false), remedy: 'set it to 1 or 0' },
-  FLOTILLA_CRASH_AT: { rule: z.enum(crashLabels, 'it is not a crash label').optional(), remedy: 'leave it out; it exists for tests' },
+  FLOTILLA_URL: {
+    rule: Url,
+    remedy: 'set it to the address of the coordinator, for example https://flotilla.example.com',
+  },
+  FLOTILLA_JOIN_TOKEN: {
+    rule: z.string().min(1, 'it is empty').optional(),
+    remedy: 'set it to a join token, or better use FLOTILLA_JOIN_TOKEN_FILE',
+  },
+  FLOTILLA_JOIN_TOKEN_FILE: {
+    rule: z.string().min(1, 'it is empty').optional(),
+    remedy: 'set it to the path of a file that holds a join token',
+  },
+  FLOTILLA_STATE_DIR: {
+    rule: z.string().min(1, 'it is empty').optional(),
+    remedy: 'set it to a directory that only agentd writes to',
+  },
+  FLOTILLA_AGENT_NAME: {
+    rule: Name.optional(),
+    remedy: 'use 1–63 of a–z, 0–9, ".", "_" and "-", starting with a letter or digit',
+  },
+  FLOTILLA_SLOTS: {
+    rule: whole(1, 1024).default(1),
+    remedy: 'set it to the number of tasks to run at a time, 1 to 1024',
+  },
+  FLOTILLA_EXECUTOR: {
+    rule: z.literal('command', 'this build supports only "command"').default('command'),
+    remedy: 'set it to command, or leave it out',
+  },
+  FLOTILLA_COMMAND: {
+    rule: Command,
+    remedy: 'set it to the argv to run as a JSON array, for example ["my-agent","--file","{prompt_file}"]',
+  },
+  FLOTILLA_KILL_GRACE_MS: {
+    rule: whole(0, 600_000).default(10_000),
+    remedy: 'set it to milliseconds between TERM and KILL, 0 to 600000',
+  },
+  FLOTILLA_LOG_POLL_MS: {
+    rule: whole(10, 60_000).default(250),
+    remedy: 'set it to milliseconds between two looks at the output, 10 to 60000',
+  },
+  FLOTILLA_MAX_LOG_BYTES: {
+    rule: whole(1024, 2 ** 40).default(64 * 1024 * 1024),
+    remedy: 'set it to the bytes of log kept per stream, at least 1024',
+  },
+  FLOTILLA_PASS_ENV: {
+    rule: EnvNames.default([]),
+    remedy: 'list variable names separated by commas, for example ANTHROPIC_API_KEY,HTTPS_PROXY',
+  },
+  FLOTILLA_WORKDIR_RETENTION: {
+    rule: Duration.default(86_400_000),
+    remedy: 'use a number and a unit (ms, s, m, h, d), for example 24h',
+  },
+  FLOTILLA_LOG_LEVEL: {
+    rule: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'it is not a log level')
+      .default('info'),
+    remedy: 'use trace, debug, info, warn, error, fatal or silent',
+  },
+  FLOTILLA_INSECURE: {
+    rule: z.stringbool({ error: 'it is not a yes or no' }).default(false),
+    remedy: 'set it to 1 or 0',
+  },
+  FLOTILLA_CRASH_AT: {
+    rule: z.enum(crashLabels, 'it is not a crash label').optional(),
+    remedy: 'leave it out; it exists for tests',
+  },
 };
 const Settings = z.object({
   FLOTILLA_URL: settings.FLOTILLA_URL.rule,
@@ -110,7 +178,9 @@ const configPath = (argv: readonly string[], env: Env): string | null => {
   if (first === undefined) return env.FLOTILLA_CONFIG ?? null;
   if (first.startsWith('--config=') && second === undefined) return first.slice('--config='.length);
   if (first === '--config' && second !== undefined && rest.length === 0) return second;
-  throw new ConfigError([`agentd does not understand the arguments "${argv.join(' ')}": use --config file.json, or none and FLOTILLA_ variables.`]);
+  throw new ConfigError([
+    `agentd does not understand the arguments "${argv.join(' ')}": use --config file.json, or none and FLOTILLA_ variables.`,
+  ]);
 };
 
 const readConfigFile = (path: string): Env => {
@@ -118,12 +188,22 @@ const readConfigFile = (path: string): Env => {
   try {
     json = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new ConfigError([`The config file ${path} cannot be used (${(error as Error).message}): make it a readable JSON object with FLOTILLA_ keys.`]);
+    throw new ConfigError([
+      `The config file ${path} cannot be used (${(error as Error).message}): make it a readable JSON object with FLOTILLA_ keys.`,
+    ]);
   }
-  const parsed = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).safeParse(json);
-  if (!parsed.success) throw new ConfigError([`The config file ${path} is not a JSON object of strings, numbers, booleans and lists of strings: correct it.`]);
+  const parsed = z
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]))
+    .safeParse(json);
+  if (!parsed.success)
+    throw new ConfigError([
+      `The config file ${path} is not a JSON object of strings, numbers, booleans and lists of strings: correct it.`,
+    ]);
   const unknown = Object.keys(parsed.data).filter((key) => !(key in settings));
-  if (unknown.length > 0) throw new ConfigError(unknown.map((key) => `${key} in ${path} is not a setting of agentd: remove it or correct its spelling.`));
+  if (unknown.length > 0)
+    throw new ConfigError(
+      unknown.map((key) => `${key} in ${path} is not a setting of agentd: remove it or correct its spelling.`),
+    );
   return Object.fromEntries(
     Object.entries(parsed.data).map(([key, value]) => {
       if (!Array.isArray(value)) return [key, String(value)];
@@ -132,13 +212,19 @@ const readConfigFile = (path: string): Env => {
   );
 };
 
-const isLoopback = (url: string): boolean => /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
+const isLoopback = (url: string): boolean =>
+  /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
 
-const defaultStateDir = (): string => (process.getuid?.() === 0 ? '/var/lib/flotilla/agentd' : join(homedir(), '.local/state/flotilla/agentd'));
+const defaultStateDir = (): string =>
+  process.getuid?.() === 0 ? '/var/lib/flotilla/agentd' : join(homedir(), '.local/state/flotilla/agentd');
 
 /** A host name as an agent name: lower-case, first label, foreign characters as "-". */
 export const sanitizeName = (name: string): string =>
-  name.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, '-').replace(/^[^a-z0-9]+/, '').slice(0, 63) || 'agent';
+  name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9._-]+/g, '-')
+    .replace(/^[^a-z0-9]+/, '')
+    .slice(0, 63) || 'agent';
 
 const pickTaskEnv = (env: Env, extra: readonly string[]): Record<string, string> => {
   const picked: Record<string, string> = { PATH: DEFAULT_PATH };
@@ -154,7 +240,9 @@ const joinTokenReader = (inline: string | undefined, path: string | undefined) =
   try {
     return readFileSync(path, 'utf8').trim();
   } catch (error) {
-    throw new ConfigError([`FLOTILLA_JOIN_TOKEN_FILE cannot be read (${(error as Error).message}): ${settings.FLOTILLA_JOIN_TOKEN_FILE.remedy}.`]);
+    throw new ConfigError([
+      `FLOTILLA_JOIN_TOKEN_FILE cannot be read (${(error as Error).message}): ${settings.FLOTILLA_JOIN_TOKEN_FILE.remedy}.`,
+    ]);
   }
 };
 

@@ -40,7 +40,11 @@ const main = async (): Promise<number> => {
   const lock = await acquireLock(paths.lock, host);
   const crash = createCrashPoint(config.crash_at);
   try {
-    await runAgent({ config, paths, host, clock: systemClock, random: Math.random, newId: randomUUID, log, crash }, announceReady, detach.signal);
+    await runAgent(
+      { config, paths, host, clock: systemClock, random: Math.random, newId: randomUUID, log, crash },
+      announceReady,
+      detach.signal,
+    );
   } finally {
     await lock.release();
   }
@@ -53,8 +57,13 @@ const explain = (error: unknown): number => {
     for (const sentence of error.sentences) process.stderr.write(`${sentence}\n`);
     return 2;
   }
-  const plain = error instanceof LockedError || error instanceof RegistrationError || (error as NodeJS.ErrnoException).syscall !== undefined;
-  process.stderr.write(`agentd cannot run: ${plain ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`);
+  const plain =
+    error instanceof LockedError ||
+    error instanceof RegistrationError ||
+    (error as NodeJS.ErrnoException).syscall !== undefined;
+  process.stderr.write(
+    `agentd cannot run: ${plain ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
+  );
   return 1;
 };
 

@@ -10,7 +10,7 @@ export const createNotifier = (): Notifier => {
   const waiters = new Set<() => void>();
   return {
     notify: () => {
-      for (const wake of [...waiters]) wake();
+      for (const wake of waiters) wake();
     },
     wait: (ms, signal) =>
       new Promise((resolve) => {
@@ -32,7 +32,11 @@ export const createNotifier = (): Notifier => {
  * A signal that aborts when the outer one does or when `condition` holds after some notification. Call `stop` when the
  * guarded work is done, or the watcher stays.
  */
-export const abortWhen = (notifier: Notifier, condition: () => boolean, outer: AbortSignal): { signal: AbortSignal; stop: () => void } => {
+export const abortWhen = (
+  notifier: Notifier,
+  condition: () => boolean,
+  outer: AbortSignal,
+): { signal: AbortSignal; stop: () => void } => {
   const controller = new AbortController();
   const watch = async () => {
     while (!controller.signal.aborted) {

@@ -65,7 +65,11 @@ export const createTransport = (): { transport: Transport; close: () => void } =
       });
       call.on('response', (response) => collect(response, resolve, reject));
       call.on('error', (error: Error) =>
-        reject(request.signal?.aborted === true ? (request.signal.reason as Error) : Object.assign(error, { stale_socket: call.reusedSocket })),
+        reject(
+          request.signal?.aborted === true
+            ? (request.signal.reason as Error)
+            : Object.assign(error, { stale_socket: call.reusedSocket }),
+        ),
       );
       call.end(body ?? undefined);
     });

@@ -16,7 +16,9 @@ declare module 'vitest' {
 export default async function build(project: TestProject): Promise<() => Promise<void>> {
   const dir = await mkdtemp(join(tmpdir(), 'flotilla-agentd-build-'));
   const outfile = join(dir, 'main.js');
-  await promisify(execFile)('npm', ['run', '--silent', 'build', '--', `--outfile=${outfile}`], { cwd: join(import.meta.dirname, '..') });
+  await promisify(execFile)('npm', ['run', '--silent', 'build', '--', `--outfile=${outfile}`], {
+    cwd: join(import.meta.dirname, '..'),
+  });
   // The bundle is an ES module; without this Node would read it as CommonJS.
   await import('node:fs/promises').then((fs) => fs.writeFile(join(dir, 'package.json'), '{"type":"module"}'));
   project.provide('agentd', outfile);

@@ -3,28 +3,39 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { describe, expect } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { VERSION } from '../src/version.ts';
 import { apiError } from './fake-state.ts';
-import { isAlive, processesOf, script, test, waitFor } from './harness.ts';
+import { createLab, isAlive, processesOf, script, waitFor } from './harness.ts';
 
 test('the version is that of the package', async () => {
-  const { version } = JSON.parse(await readFile(join(import.meta.dirname, '../package.json'), 'utf8')) as { version: string };
+  const { version } = JSON.parse(await readFile(join(import.meta.dirname, '../package.json'), 'utf8')) as {
+    version: string;
+  };
   expect(VERSION).toBe(version);
 });
 
 describe.concurrent('stopping', () => {
-  test('detaches: the task runs on, and the next start adopts it and delivers', async ({ createLab }) => {
-    const lab = await createLab(script('echo begun; while [ ! -e "$FLOTILLA_WORKDIR/../go" ]; do sleep 0.02; done; echo end'));
+  test('detaches: the task runs on, and the next start adopts it and delivers', async (context) => {
+    const lab = await createLab(
+      context,
+      script('echo begun; while [ ! -e "$FLOTILLA_WORKDIR/../go" ]; do sleep 0.02; done; echo end'),
+    );
     const task = lab.fake.addTask();
     const first = lab.agentd();
-    await waitFor('the task to have begun', () => task.attempts[0]?.last_phase === 'running' && task.attempts[0].log.stdout.length > 0);
+    await waitFor(
+      'the task to have begun',
+      () => task.attempts[0]?.last_phase === 'running' && task.attempts[0].log.stdout.length > 0,
+    );
     const asked = Date.now();
     first.signal('SIGTERM');
     expect(await first.exited).toEqual({ code: 0, signal: null });
     expect(Date.now() - asked).toBeLessThan(2000);
-    expect(lab.fake.beats.at(-1)).toMatchObject({ state: 'detached', attempts: [{ task_id: task.id, phase: 'running' }] });
+    expect(lab.fake.beats.at(-1)).toMatchObject({
+      state: 'detached',
+      attempts: [{ task_id: task.id, phase: 'running' }],
+    });
     expect(processesOf(lab.state_dir).filter(isAlive).length).toBeGreaterThan(0);
     await lab.agentd().ready();
     await writeFile(join(lab.state_dir, 'work', 'go'), '');
@@ -33,8 +44,8 @@ describe.concurrent('stopping', () => {
     expect(task.attempts).toHaveLength(1);
   });
 
-  test('takes no two seconds even when the coordinator hangs', async ({ createLab }) => {
-    const lab = await createLab(script('echo begun; sleep 300'));
+  test('takes no two seconds even when the coordinator hangs', async (context) => {
+    const lab = await createLab(context, script('echo begun; sleep 300'));
     const task = lab.fake.addTask();
     const first = lab.agentd();
     await waitFor('the task to have begun', () => task.attempts[0]?.log.stdout.length);
@@ -45,8 +56,11 @@ describe.concurrent('stopping', () => {
     expect(Date.now() - asked).toBeLessThan(2000);
   });
 
-  test('in the instant a task ends loses nothing', async ({ createLab }) => {
-    const lab = await createLab(script('while [ ! -e "$FLOTILLA_WORKDIR/../go" ]; do sleep 0.01; done; echo end'));
+  test('in the instant a task ends loses nothing', async (context) => {
+    const lab = await createLab(
+      context,
+      script('while [ ! -e "$FLOTILLA_WORKDIR/../go" ]; do sleep 0.01; done; echo end'),
+    );
     const task = lab.fake.addTask();
     const first = lab.agentd();
     await waitFor('the task to run', () => task.attempts[0]?.state === 'running');
@@ -60,20 +74,22 @@ describe.concurrent('stopping', () => {
 });
 
 describe.concurrent('claiming', () => {
-  test('replays a claim whose answer was lost under the same id, and runs its task once', async ({ createLab }) => {
-    const lab = await createLab(script('echo ran'));
+  test('replays a claim whose answer was lost under the same id, and runs its task once', async (context) => {
+    const lab = await createLab(context, script('echo ran'));
     const task = lab.fake.addTask();
     let lost = 0;
     lab.fake.fault = ({ path }) => (path === '/tasks/claim' && lost++ < 3 ? { kind: 'reset', after: true } : null);
     lab.agentd();
     await waitFor('the result', () => task.status === 'done');
     expect(task.attempts).toHaveLength(1);
-    const ids = lab.fake.requests.filter(({ path }) => path === '/tasks/claim').map(({ body }) => (body as { claim_id: string }).claim_id);
+    const ids = lab.fake.requests
+      .filter(({ path }) => path === '/tasks/claim')
+      .map(({ body }) => (body as { claim_id: string }).claim_id);
     expect(new Set(ids.slice(0, 4)).size).toBe(1);
   });
 
-  test('stops while another instance is active, and work goes on', async ({ createLab }) => {
-    const lab = await createLab(script('echo begun; sleep 300'), { FLOTILLA_SLOTS: '2' });
+  test('stops while another instance is active, and work goes on', async (context) => {
+    const lab = await createLab(context, script('echo begun; sleep 300'), { FLOTILLA_SLOTS: '2' });
     const task = lab.fake.addTask();
     const agentd = lab.agentd();
     await waitFor('the task to have begun', () => task.attempts[0]?.log.stdout.length);
@@ -89,8 +105,8 @@ describe.concurrent('claiming', () => {
 });
 
 describe.concurrent('starting', () => {
-  test('with an identity is ready before the coordinator is', async ({ createLab }) => {
-    const lab = await createLab(script('true'));
+  test('with an identity is ready before the coordinator is', async (context) => {
+    const lab = await createLab(context, script('true'));
     const first = lab.agentd();
     await first.ready();
     first.signal('SIGTERM');
@@ -100,16 +116,16 @@ describe.concurrent('starting', () => {
     expect((await stat(join(lab.state_dir, 'identity.json'))).mode & 0o777).toBe(0o600);
   });
 
-  test('registers with one digest however often the answer is lost', async ({ createLab }) => {
-    const lab = await createLab(script('true'));
+  test('registers with one digest however often the answer is lost', async (context) => {
+    const lab = await createLab(context, script('true'));
     let lost = 0;
     lab.fake.fault = ({ path }) => (path === '/agents/register' && lost++ < 2 ? { kind: 'reset', after: true } : null);
     await lab.agentd().ready();
     expect(lab.fake.registered?.count).toBe(3);
   });
 
-  test('a second agentd on the same state directory is refused; a dead one leaves no lock', async ({ createLab }) => {
-    const lab = await createLab(script('true'));
+  test('a second agentd on the same state directory is refused; a dead one leaves no lock', async (context) => {
+    const lab = await createLab(context, script('true'));
     const first = lab.agentd();
     await first.ready();
     const second = lab.agentd();
@@ -123,18 +139,24 @@ describe.concurrent('starting', () => {
     expect((await readdir(lab.state_dir)).filter((name) => name.startsWith('agentd.lock'))).toEqual(['agentd.lock']);
   });
 
-  test('a refused join token is explained, not shown', async ({ createLab }) => {
-    const lab = await createLab(script('true'));
+  test('a refused join token is explained, not shown', async (context) => {
+    const lab = await createLab(context, script('true'));
     const agentd = lab.agentd({ FLOTILLA_JOIN_TOKEN: 'flj_wrong-canary' });
     expect((await agentd.exited).code).toBe(1);
-    expect(agentd.stderr()).toContain('refused the registration of "tester" (fake: join_token_invalid): create a new join token');
+    expect(agentd.stderr()).toContain(
+      'refused the registration of "tester" (fake: join_token_invalid): create a new join token',
+    );
     expect(agentd.stderr()).not.toContain('canary');
   });
 
-  test('bad settings are named one by one with their remedy, and without a stack', async ({ createLab }) => {
-    const lab = await createLab(script('true'));
+  test('bad settings are named one by one with their remedy, and without a stack', async (context) => {
+    const lab = await createLab(context, script('true'));
     const agentd = lab.agentd({
-      FLOTILLA_URL: 'ftp://x', FLOTILLA_SLOTS: '0', FLOTILLA_COMMAND: 'sh -c true', FLOTILLA_EXECUTOR: 'openclaw', FLOTILLA_PASS_ENV: 'FLOTILLA_JOIN_TOKEN',
+      FLOTILLA_URL: 'ftp://x',
+      FLOTILLA_SLOTS: '0',
+      FLOTILLA_COMMAND: 'sh -c true',
+      FLOTILLA_EXECUTOR: 'openclaw',
+      FLOTILLA_PASS_ENV: 'FLOTILLA_JOIN_TOKEN',
     });
     expect((await agentd.exited).code).toBe(2);
     expect(agentd.stderr().trim().split('\n')).toEqual([
@@ -152,12 +174,19 @@ describe.concurrent('starting', () => {
     expect(unjoined.stderr()).toMatch(/This host has not joined yet .* set FLOTILLA_JOIN_TOKEN_FILE/);
   });
 
-  test('settings may come from a file; the environment wins', async ({ createLab, onTestFinished }) => {
-    const lab = await createLab(script('true'));
+  test('settings may come from a file; the environment wins', async (context) => {
+    const lab = await createLab(context, script('true'));
     const dir = await mkdtemp(join(tmpdir(), 'flotilla-agentd-config-'));
-    onTestFinished(() => rm(dir, { recursive: true, force: true }));
+    context.onTestFinished(() => rm(dir, { recursive: true, force: true }));
     const path = join(dir, 'agentd.json');
-    await writeFile(path, JSON.stringify({ FLOTILLA_COMMAND: ['sh', '-c', 'echo from file'], FLOTILLA_SLOTS: 3, FLOTILLA_AGENT_NAME: 'from-file' }));
+    await writeFile(
+      path,
+      JSON.stringify({
+        FLOTILLA_COMMAND: ['sh', '-c', 'echo from file'],
+        FLOTILLA_SLOTS: 3,
+        FLOTILLA_AGENT_NAME: 'from-file',
+      }),
+    );
     const task = lab.fake.addTask();
     await lab.agentd({ FLOTILLA_CONFIG: path, FLOTILLA_COMMAND: undefined }).ready();
     await waitFor('the result', () => task.attempts[0]?.reports[0]?.body.resolution === 'from file');
@@ -166,8 +195,8 @@ describe.concurrent('starting', () => {
   });
 });
 
-test('a listener that never answers does not keep it from stopping before it has joined', async ({ createLab }) => {
-  const lab = await createLab(script('true'));
+test('a listener that never answers does not keep it from stopping before it has joined', async (context) => {
+  const lab = await createLab(context, script('true'));
   const silent = createServer(() => {});
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   const address = silent.address();

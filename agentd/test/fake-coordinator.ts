@@ -3,7 +3,18 @@ import type { AddressInfo } from 'node:net';
 
 import type { Beat, ClaimedTask, LogStream, Timings } from '@flotilla/shared';
 
-import { apiError, emptyLog, type FakeAttempt, type FakeDrain, type FakeRequest, type FakeTask, type Fault, isLive, json } from './fake-state.ts';
+import {
+  apiError,
+  emptyLog,
+  fakeAgent,
+  type FakeAttempt,
+  type FakeDrain,
+  type FakeRequest,
+  type FakeTask,
+  type Fault,
+  isLive,
+  json,
+} from './fake-state.ts';
 
 const JOIN_TOKEN = 'flj_test-join-token-canary';
 
@@ -20,7 +31,15 @@ export class FakeCoordinator {
   readonly beats: Beat[] = [];
   /** Asked for every request before anything else; null answers normally. */
   fault: (request: FakeRequest) => Fault | null = () => null;
-  timings: Timings = { heartbeat_ms: 200, suspect_ms: 500, lost_ms: 900, lease_ms: 90_000, requeue_grace_ms: 500, claim_wait_s: 20, reconnect_delay_ms: 0 };
+  timings: Timings = {
+    heartbeat_ms: 200,
+    suspect_ms: 500,
+    lost_ms: 900,
+    lease_ms: 90_000,
+    requeue_grace_ms: 500,
+    claim_wait_s: 20,
+    reconnect_delay_ms: 0,
+  };
   eligibility: 'eligible' | 'ineligible' = 'eligible';
   eligibility_generation = 1;
   drain: FakeDrain | null = null;
@@ -82,7 +101,12 @@ export class FakeCoordinator {
   /** The drain as a beat tells it: with the time that is left by now. */
   #drainLeft(): FakeDrain | null {
     const left = this.drain?.remaining_ms ?? null;
-    return this.drain && { ...this.drain, remaining_ms: left === null ? null : Math.max(0, left - (Date.now() - this.#drain_began)) };
+    return (
+      this.drain && {
+        ...this.drain,
+        remaining_ms: left === null ? null : Math.max(0, left - (Date.now() - this.#drain_began)),
+      }
+    );
   }
 
   attempts(): FakeAttempt[] {
@@ -92,20 +116,43 @@ export class FakeCoordinator {
   #claimed(task: FakeTask, attempt: FakeAttempt): ClaimedTask {
     const number = task.attempts.indexOf(attempt) + 1;
     return {
-      id: task.id, ref: `TASK-${task.id}`, kind: 'task', title: `Task ${task.id}`, prompt: `prompt of ${task.id}`, epoch: attempt.epoch,
-      attempt_id: attempt.epoch, attempt: number, lease_ms: this.timings.lease_ms, timeout_s: 3600, executor: null, model: null,
-      on_host_loss: 'requeue', attempt_token: `flt_attempt-token-${attempt.epoch}`, metadata: {}, ...task.given,
+      id: task.id,
+      ref: `TASK-${task.id}`,
+      kind: 'task',
+      title: `Task ${task.id}`,
+      prompt: `prompt of ${task.id}`,
+      epoch: attempt.epoch,
+      attempt_id: attempt.epoch,
+      attempt: number,
+      lease_ms: this.timings.lease_ms,
+      timeout_s: 3600,
+      executor: null,
+      model: null,
+      on_host_loss: 'requeue',
+      attempt_token: `flt_attempt-token-${attempt.epoch}`,
+      metadata: {},
+      ...task.given,
     };
   }
 
   #take(slots: number, claim_id: string | undefined): ClaimedTask[] {
-    const replayed = this.attempts().filter((attempt) => claim_id !== undefined && attempt.claim_id === claim_id && isLive(attempt));
+    const replayed = this.attempts().filter(
+      (attempt) => claim_id !== undefined && attempt.claim_id === claim_id && isLive(attempt),
+    );
     const task = (attempt: FakeAttempt) => this.tasks.get(attempt.task_id)!;
     if (replayed.length > 0) return replayed.map((attempt) => this.#claimed(task(attempt), attempt));
     if (this.eligibility !== 'eligible') return [];
     const queued = [...this.tasks.values()].filter(({ status }) => status === 'queued').slice(0, slots);
     return queued.map((found) => {
-      const attempt: FakeAttempt = { task_id: found.id, epoch: this.#next_epoch++, claim_id, state: 'claimed', log: emptyLog(), reports: [], last_phase: null };
+      const attempt: FakeAttempt = {
+        task_id: found.id,
+        epoch: this.#next_epoch++,
+        claim_id,
+        state: 'claimed',
+        log: emptyLog(),
+        reports: [],
+        last_phase: null,
+      };
       found.attempts.push(attempt);
       found.status = 'running';
       return this.#claimed(found, attempt);
@@ -152,14 +199,26 @@ export class FakeCoordinator {
       return { task_id, epoch, verdict, lease_ms: live ? this.timings.lease_ms : null };
     });
     return json(200, {
-      agent: { id: 7, name: 'tester', status: 'online' }, eligibility: this.eligibility, eligibility_generation: this.eligibility_generation,
-      drain: this.#drainLeft(), restart_generation: 0, token_generation: 0, version: null, commands: [], attempts, timings: this.timings,
+      agent: { id: 7, name: 'tester', status: 'online' },
+      eligibility: this.eligibility,
+      eligibility_generation: this.eligibility_generation,
+      drain: this.#drainLeft(),
+      restart_generation: 0,
+      token_generation: 0,
+      version: null,
+      commands: [],
+      attempts,
+      timings: this.timings,
       desired_state: { action: 'none' },
     });
   }
 
   #register(request: FakeRequest): Fault {
-    const { join_token, agent, agent_token_sha256 } = request.body as { join_token: string; agent: { name: string }; agent_token_sha256: string };
+    const { join_token, agent, agent_token_sha256 } = request.body as {
+      join_token: string;
+      agent: { name: string };
+      agent_token_sha256: string;
+    };
     if (join_token !== JOIN_TOKEN) return apiError(401, 'join_token_invalid');
     const again = this.registered?.digest === agent_token_sha256;
     if (this.registered !== null && !again) return apiError(401, 'join_token_invalid');
@@ -178,8 +237,13 @@ export class FakeCoordinator {
   }
 
   #terminal(task: FakeTask, attempt: FakeAttempt, verb: string, body: Record<string, unknown>): Fault {
-    const done = verb === 'unclaim' ? { kind: 'answer' as const, status: 204, body: '' } : json(200, { status: verb === 'complete' ? 'done' : 'failed' });
-    const same = attempt.reports.some((report) => report.verb === verb && JSON.stringify(report.body) === JSON.stringify(body));
+    const done =
+      verb === 'unclaim'
+        ? { kind: 'answer' as const, status: 204, body: '' }
+        : json(200, { status: verb === 'complete' ? 'done' : 'failed' });
+    const same = attempt.reports.some(
+      (report) => report.verb === verb && JSON.stringify(report.body) === JSON.stringify(body),
+    );
     if (same && !isLive(attempt)) return done;
     attempt.reports.push({ verb, body });
     if (!isLive(attempt)) return apiError(409, 'lease_lost');
@@ -223,8 +287,12 @@ export class FakeCoordinator {
     const url = new URL(incoming.url ?? '/', this.url);
     const is_json = incoming.headers['content-type'] === 'application/json';
     const request: FakeRequest = {
-      method: incoming.method ?? '', path: url.pathname.replace('/api/v1', ''), query: url.searchParams, bytes,
-      body: is_json ? JSON.parse(bytes.toString()) : null, token: incoming.headers.authorization ?? null,
+      method: incoming.method ?? '',
+      path: url.pathname.replace('/api/v1', ''),
+      query: url.searchParams,
+      bytes,
+      body: is_json ? JSON.parse(bytes.toString()) : null,
+      token: incoming.headers.authorization ?? null,
     };
     this.requests.push(request);
     const fault = this.fault(request);
@@ -233,13 +301,8 @@ export class FakeCoordinator {
     const answer = fault ?? effect;
     if (answer === null || answer.kind === 'hang') return;
     if (answer.kind === 'reset') return void incoming.socket.resetAndDestroy();
-    response.writeHead(answer.status, answer.type === undefined ? {} : { 'content-type': answer.type }).end(answer.body);
+    response
+      .writeHead(answer.status, answer.type === undefined ? {} : { 'content-type': answer.type })
+      .end(answer.body);
   }
 }
-
-const fakeAgent = (name: string): Record<string, unknown> => ({
-  id: 7, name, kind: 'daemon', role: 'agent', status: 'online', status_sentence: '', eligibility: 'eligible', eligibility_generation: 1, drain: null,
-  drained: false, hostname: null, host_uid: null, platform: null, version: null, tags: [], reported_tags: [], metadata: {}, executors: ['command'],
-  slots: 1, slots_ceiling: 32, slots_used: 0, isolation: null, observed: {}, last_heartbeat_at: null, disabled_at: null, created_at: '', updated_at: '',
-  row_version: 1,
-});

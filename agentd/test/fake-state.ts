@@ -19,7 +19,12 @@ export type FakeTask = {
   attempts: FakeAttempt[];
 };
 
-export type FakeDrain = { generation: number; remaining_ms: number | null; deadline: string | null; on_deadline: OnDeadline };
+export type FakeDrain = {
+  generation: number;
+  remaining_ms: number | null;
+  deadline: string | null;
+  on_deadline: OnDeadline;
+};
 
 /** What a fault does with a request instead of answering it; `after` ones happen when its effect is done. */
 export type Fault =
@@ -27,9 +32,21 @@ export type Fault =
   | { kind: 'hang' }
   | { kind: 'answer'; status: number; body: string; type?: string; after?: boolean };
 
-export type FakeRequest = { method: string; path: string; query: URLSearchParams; body: unknown; bytes: Buffer; token: string | null };
+export type FakeRequest = {
+  method: string;
+  path: string;
+  query: URLSearchParams;
+  body: unknown;
+  bytes: Buffer;
+  token: string | null;
+};
 
-export const json = (status: number, value: unknown): Fault => ({ kind: 'answer', status, body: JSON.stringify(value), type: 'application/json' });
+export const json = (status: number, value: unknown): Fault => ({
+  kind: 'answer',
+  status,
+  body: JSON.stringify(value),
+  type: 'application/json',
+});
 
 /** An error in the coordinator's own words. */
 export const apiError = (status: number, code: string, details?: Record<string, unknown>): Fault =>
@@ -38,3 +55,35 @@ export const apiError = (status: number, code: string, details?: Record<string, 
 export const emptyLog = (): FakeAttempt['log'] => ({ stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) });
 
 export const isLive = ({ state }: FakeAttempt): boolean => state === 'claimed' || state === 'running';
+
+/** The agent as a registration answers it. */
+export const fakeAgent = (name: string): Record<string, unknown> => ({
+  id: 7,
+  name,
+  kind: 'daemon',
+  role: 'agent',
+  status: 'online',
+  status_sentence: '',
+  eligibility: 'eligible',
+  eligibility_generation: 1,
+  drain: null,
+  drained: false,
+  hostname: null,
+  host_uid: null,
+  platform: null,
+  version: null,
+  tags: [],
+  reported_tags: [],
+  metadata: {},
+  executors: ['command'],
+  slots: 1,
+  slots_ceiling: 32,
+  slots_used: 0,
+  isolation: null,
+  observed: {},
+  last_heartbeat_at: null,
+  disabled_at: null,
+  created_at: '',
+  updated_at: '',
+  row_version: 1,
+});

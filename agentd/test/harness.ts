@@ -4,16 +4,20 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { inject, test as base } from 'vitest';
+import { inject, type TestContext } from 'vitest';
 
 import { FakeCoordinator } from './fake-coordinator.ts';
 
 /** Waits for a condition; the only way a test waits. */
-export const waitFor = async <T>(what: string, look: () => T | Promise<T>, limit_ms = 15_000): Promise<NonNullable<T> & T> => {
+export const waitFor = async <T>(
+  what: string,
+  look: () => T | Promise<T>,
+  limit_ms = 15_000,
+): Promise<NonNullable<T>> => {
   const end = Date.now() + limit_ms;
   for (;;) {
     const value = await look();
-    if (value !== null && value !== undefined && value !== false) return value as NonNullable<T> & T;
+    if (value !== null && value !== undefined && value !== false) return value;
     if (Date.now() > end) throw new Error(`waited ${limit_ms} ms in vain for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 15));
   }
@@ -25,7 +29,9 @@ export const processesOf = (state_dir: string): number[] =>
     if (!/^\d+$/.test(name)) return [];
     try {
       // A zombie has an empty environment.
-      return readFileSync(`/proc/${name}/environ`, 'latin1').includes(`FLOTILLA_WORKDIR=${state_dir}/`) ? [Number(name)] : [];
+      return readFileSync(`/proc/${name}/environ`, 'latin1').includes(`FLOTILLA_WORKDIR=${state_dir}/`)
+        ? [Number(name)]
+        : [];
     } catch {
       return [];
     }
@@ -57,7 +63,7 @@ export type Lab = {
 };
 
 const launch = (env: Record<string, string | undefined>): Agentd => {
-  const child: ChildProcess = spawn(process.execPath, [inject('agentd')], { env: env as NodeJS.ProcessEnv, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child: ChildProcess = spawn(process.execPath, [inject('agentd')], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
@@ -71,12 +77,16 @@ const launch = (env: Record<string, string | undefined>): Agentd => {
     stdout: () => stdout,
     stderr: () => stderr,
     exited,
-    ready: async () => void (await waitFor(`ready of agentd; it said: ${stderr}`, () => stdout.includes('"event":"ready"'))),
+    ready: async () =>
+      void (await waitFor(`ready of agentd; it said: ${stderr}`, () => stdout.includes('"event":"ready"'))),
     signal: (signal) => child.kill(signal),
   };
 };
 
-const openLab = async (command: readonly string[], given: Record<string, string>): Promise<Lab & { close: () => Promise<void> }> => {
+const openLab = async (
+  command: readonly string[],
+  given: Record<string, string>,
+): Promise<Lab & { close: () => Promise<void> }> => {
   const fake = await new FakeCoordinator().start();
   const state_dir = await mkdtemp(join(tmpdir(), 'flotilla-agentd-'));
   const started: Agentd[] = [];
@@ -119,24 +129,22 @@ const openLab = async (command: readonly string[], given: Record<string, string>
 };
 
 /**
- * Tests get `createLab`: a coordinator, a state directory and agentds on it; all gone, with every process, when the test
- * ends. A failed one shows what its agentds said.
+ * A coordinator, a state directory and agentds on it; all gone, with every process, when the test ends. A failed test
+ * shows what its agentds said.
  */
-export const test = base.extend<{ createLab: (command: readonly string[], given?: Record<string, string>) => Promise<Lab> }>({
-  createLab: async ({ task }, use) => {
-    const labs: (Lab & { close: () => Promise<void> })[] = [];
-    await use(async (command, given = {}) => {
-      const lab = await openLab(command, given);
-      labs.push(lab);
-      return lab;
-    });
-    const failed = task.result?.state === 'fail';
-    for (const lab of labs) {
-      if (failed) console.log(`${task.name}\n${lab.logs()}\n${lab.fake.requests.map(({ path }) => path).slice(-30).join(' ')}`);
-      await lab.close();
-    }
-  },
-});
+export const createLab = async (
+  { task, onTestFinished }: TestContext,
+  command: readonly string[],
+  given: Record<string, string> = {},
+): Promise<Lab> => {
+  const lab = await openLab(command, given);
+  onTestFinished(async () => {
+    const paths = lab.fake.requests.slice(-30).map(({ path }) => path);
+    if (task.result?.state === 'fail') console.log(`${task.name}\n${lab.logs()}\n${paths.join(' ')}`);
+    await lab.close();
+  });
+  return lab;
+};
 
 /** A command that runs a shell script. */
 export const script = (text: string): string[] => ['sh', '-c', text];

@@ -1,10 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { describe, expect } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { apiError } from './fake-state.ts';
-import { isAlive, type Lab, processesOf, script, test, waitFor } from './harness.ts';
+import { createLab, isAlive, type Lab, processesOf, script, waitFor } from './harness.ts';
 
 // Ignores TERM, and so do its children: one in the same session, one in its own, one double-forked.
 const STUBBORN = script(`
@@ -14,13 +14,14 @@ const STUBBORN = script(`
   (setsid sh -c 'sleep 300 & sleep 300' &)
   echo begun; while :; do sleep 1; done`);
 
-const begun = async ({ fake }: Lab) => waitFor('the task to have begun', () => fake.attempts()[0]?.log.stdout.toString() === 'begun\n');
+const begun = async ({ fake }: Lab) =>
+  waitFor('the task to have begun', () => fake.attempts()[0]?.log.stdout.toString() === 'begun\n');
 const gone = ({ state_dir }: Lab) => processesOf(state_dir).filter(isAlive).length === 0;
 const report = ({ fake }: Lab) => waitFor('the report', () => fake.attempts()[0]?.reports[0]);
 
 describe.concurrent('an attempt is stopped', () => {
-  test('by a cancel, although nothing in it obeys TERM', async ({ createLab }) => {
-    const lab = await createLab(STUBBORN);
+  test('by a cancel, although nothing in it obeys TERM', async (context) => {
+    const lab = await createLab(context, STUBBORN);
     const task = lab.fake.addTask();
     const agentd = lab.agentd();
     await begun(lab);
@@ -30,8 +31,8 @@ describe.concurrent('an attempt is stopped', () => {
     expect(isAlive(agentd.pid)).toBe(true);
   });
 
-  test('by a cancel that agentd does not survive: the next start ends it', async ({ createLab }) => {
-    const lab = await createLab(STUBBORN, { FLOTILLA_KILL_GRACE_MS: '3000' });
+  test('by a cancel that agentd does not survive: the next start ends it', async (context) => {
+    const lab = await createLab(context, STUBBORN, { FLOTILLA_KILL_GRACE_MS: '3000' });
     const task = lab.fake.addTask();
     const agentd = lab.agentd();
     await begun(lab);
@@ -48,8 +49,12 @@ describe.concurrent('an attempt is stopped', () => {
     expect(gone(lab)).toBe(true);
   });
 
-  test('with TERM first: what obeys it may clean up', async ({ createLab }) => {
-    const lab = await createLab(script('trap "echo cleaned; exit 0" TERM; echo begun; while :; do sleep 0.05; done'), { FLOTILLA_KILL_GRACE_MS: '10000' });
+  test('with TERM first: what obeys it may clean up', async (context) => {
+    const lab = await createLab(
+      context,
+      script('trap "echo cleaned; exit 0" TERM; echo begun; while :; do sleep 0.05; done'),
+      { FLOTILLA_KILL_GRACE_MS: '10000' },
+    );
     const task = lab.fake.addTask();
     lab.agentd();
     await begun(lab);
@@ -57,8 +62,8 @@ describe.concurrent('an attempt is stopped', () => {
     expect(await report(lab)).toMatchObject({ body: { kind: 'cancelled', output: 'begun\ncleaned' } });
   });
 
-  test('at its time limit, counted on through a restart of agentd', async ({ createLab }) => {
-    const lab = await createLab(STUBBORN);
+  test('at its time limit, counted on through a restart of agentd', async (context) => {
+    const lab = await createLab(context, STUBBORN);
     lab.fake.addTask({ timeout_s: 2 });
     const began = Date.now();
     const first = lab.agentd();
@@ -71,29 +76,37 @@ describe.concurrent('an attempt is stopped', () => {
     expect(gone(lab)).toBe(true);
   });
 
-  test('when its lease is lost; the report is kept as evidence and forgotten here', async ({ createLab }) => {
-    const lab = await createLab(STUBBORN);
+  test('when its lease is lost; the report is kept as evidence and forgotten here', async (context) => {
+    const lab = await createLab(context, STUBBORN);
     const task = lab.fake.addTask();
     lab.agentd();
     await begun(lab);
     lab.fake.eligibility = 'ineligible';
     lab.fake.expire(task);
     expect(await report(lab)).toMatchObject({ verb: 'fail', body: { kind: 'lease_lost' } });
-    await waitFor('the attempt to be forgotten', async () => (await readdir(join(lab.state_dir, 'attempts'))).length === 0);
+    await waitFor(
+      'the attempt to be forgotten',
+      async () => (await readdir(join(lab.state_dir, 'attempts'))).length === 0,
+    );
     expect(gone(lab)).toBe(true);
   });
 
-  test('by a fence when no beat renews it, and by nothing else', async ({ createLab }) => {
-    const lab = await createLab(STUBBORN, { FLOTILLA_SLOTS: '2' });
+  test('by a fence when no beat renews it, and by nothing else', async (context) => {
+    const lab = await createLab(context, STUBBORN, { FLOTILLA_SLOTS: '2' });
     lab.fake.timings.lease_ms = 6500;
     lab.fake.addTask({ on_host_loss: 'fence' });
     lab.fake.addTask({ on_host_loss: 'requeue' });
     lab.agentd();
-    await waitFor('both to have begun', () => lab.fake.attempts().filter(({ log }) => log.stdout.length > 0).length === 2);
+    await waitFor(
+      'both to have begun',
+      () => lab.fake.attempts().filter(({ log }) => log.stdout.length > 0).length === 2,
+    );
     await lab.fake.stop();
     await waitFor('one of them to be fenced', async () => {
       const dirs = await readdir(join(lab.state_dir, 'attempts'));
-      const reports = await Promise.all(dirs.map((key) => readFile(join(lab.state_dir, 'attempts', key, 'report.json'), 'utf8').catch(() => null)));
+      const reports = await Promise.all(
+        dirs.map((key) => readFile(join(lab.state_dir, 'attempts', key, 'report.json'), 'utf8').catch(() => null)),
+      );
       return reports.some((text) => text?.includes('fenced'));
     });
     await lab.fake.start();
@@ -102,8 +115,8 @@ describe.concurrent('an attempt is stopped', () => {
     expect(gone(lab)).toBe(false);
   });
 
-  test('by a deleted task only when that is confirmed; one answer or a 404 kills nothing', async ({ createLab }) => {
-    const lab = await createLab(STUBBORN);
+  test('by a deleted task only when that is confirmed; one answer or a 404 kills nothing', async (context) => {
+    const lab = await createLab(context, STUBBORN);
     const task = lab.fake.addTask();
     let starts = 0;
     // First a proxy's 404, then one 410 of an old copy, then the task is really gone.
@@ -123,8 +136,8 @@ describe.concurrent('an attempt is stopped', () => {
 });
 
 describe.concurrent('a drain', () => {
-  test('with a deadline hands running tasks back and takes no new ones', async ({ createLab }) => {
-    const lab = await createLab(STUBBORN);
+  test('with a deadline hands running tasks back and takes no new ones', async (context) => {
+    const lab = await createLab(context, STUBBORN);
     const task = lab.fake.addTask();
     lab.agentd();
     await begun(lab);
@@ -143,8 +156,8 @@ describe.concurrent('a drain', () => {
     await waitFor('work after the resume', () => lab.fake.attempts().length === 2);
   });
 
-  test('is followed from disk when agentd restarts without a coordinator', async ({ createLab }) => {
-    const lab = await createLab(STUBBORN);
+  test('is followed from disk when agentd restarts without a coordinator', async (context) => {
+    const lab = await createLab(context, STUBBORN);
     lab.fake.addTask();
     const first = lab.agentd();
     await begun(lab);
@@ -159,8 +172,8 @@ describe.concurrent('a drain', () => {
     expect(await report(lab)).toMatchObject({ verb: 'unclaim', body: { reason: 'drain' } });
   });
 
-  test('that waits lets the task finish', async ({ createLab }) => {
-    const lab = await createLab(script('echo begun; sleep 1.5; echo end'));
+  test('that waits lets the task finish', async (context) => {
+    const lab = await createLab(context, script('echo begun; sleep 1.5; echo end'));
     const task = lab.fake.addTask();
     lab.agentd();
     await begun(lab);

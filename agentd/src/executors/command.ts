@@ -24,10 +24,24 @@ const Usage = z.object({
   model: word,
 });
 const Problem = z.object({
-  kind: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,62}$/).optional().catch(undefined),
+  kind: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._:/=-]{0,62}$/)
+    .optional()
+    .catch(undefined),
   message: word,
   retryable: z.boolean().optional().catch(undefined),
-  retry_after_s: z.number().transform(Math.ceil).pipe(z.int().min(0).max(7 * 86_400)).optional().catch(undefined),
+  retry_after_s: z
+    .number()
+    .transform(Math.ceil)
+    .pipe(
+      z
+        .int()
+        .min(0)
+        .max(7 * 86_400),
+    )
+    .optional()
+    .catch(undefined),
 });
 /** What a command may print as a JSON object to say more than text can. Every field may be left out. */
 const Printed = z.object({
@@ -36,7 +50,10 @@ const Printed = z.object({
   result: z.unknown().optional(),
   session_id: z.string().min(1).max(200).optional().catch(undefined),
   usage: Usage.optional().catch(undefined),
-  error: z.union([Problem, z.string().transform((message): z.infer<typeof Problem> => ({ message }))]).optional().catch(undefined),
+  error: z
+    .union([Problem, z.string().transform((message): z.infer<typeof Problem> => ({ message }))])
+    .optional()
+    .catch(undefined),
 });
 const knownFields = Object.keys(Printed.shape);
 
@@ -71,7 +88,8 @@ const toUsage = (usage: z.infer<typeof Usage> | undefined): UsageReport | undefi
 const signalName = (signal: number): string =>
   Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`;
 
-const describeExit = ({ code, signal }: Exit): string => (signal === null ? `exit code ${code}` : `killed by ${signalName(signal)}`);
+const describeExit = ({ code, signal }: Exit): string =>
+  signal === null ? `exit code ${code}` : `killed by ${signalName(signal)}`;
 
 const readFailure = (ended: Ended, spoken: Spoken | null): Omit<Failed, 'outcome'> => {
   const { exit, stdout, stderr } = ended;
@@ -123,7 +141,8 @@ export const createCommandExecutor = (command: readonly string[]): Executor => (
       prompt_file: paths.prompt_file,
     };
     // One pass, so that a title that contains "{ref}" stays what it is.
-    const fill = (part: string) => part.replaceAll(/\{([a-z_]+)\}/g, (whole, name: string) => values[name] ?? whole).replaceAll('\0', '');
+    const fill = (part: string) =>
+      part.replaceAll(/\{([a-z_]+)\}/g, (whole, name: string) => values[name] ?? whole).replaceAll('\0', '');
     return { argv: command.map(fill), stdin: 'prompt', env: {} };
   },
   interpret: interpretCommand,

@@ -1,5 +1,4 @@
 /** What Postgres text can hold: no NUL, no lone surrogates. */
-// eslint-disable-next-line no-control-regex -- NUL is exactly what has to go
 export const cleanText = (value: string): string => value.replaceAll('\u0000', '').toWellFormed();
 
 /** The same for every string in a JSON value, keys included. */

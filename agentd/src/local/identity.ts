@@ -14,7 +14,8 @@ export type Identity = z.infer<typeof Identity>;
 export const readIdentity = (paths: StatePaths): Promise<Identity | null> => readJsonFile(paths.identity, Identity);
 
 /** Writes the identity so that it survives a power cut. */
-export const writeIdentity = (paths: StatePaths, identity: Identity): Promise<void> => writeJsonFile(paths.identity, identity);
+export const writeIdentity = (paths: StatePaths, identity: Identity): Promise<void> =>
+  writeJsonFile(paths.identity, identity);
 
 /**
  * The secret this host made for itself, durable before anybody hears of it: when the answer to the registration is

@@ -27,17 +27,36 @@ export const AttemptRecord = z.object({
     metadata: z.record(z.string(), z.unknown()),
   }),
   executor: z.string(),
-  plan: z.object({ argv: z.array(z.string()), stdin: z.enum(['prompt', 'empty']), env: z.record(z.string(), z.string()) }),
+  plan: z.object({
+    argv: z.array(z.string()),
+    stdin: z.enum(['prompt', 'empty']),
+    env: z.record(z.string(), z.string()),
+  }),
   max_log_bytes: z.int(),
   /** When the claim was sent: the lease began no earlier. */
   claimed_at: MomentFile,
 });
 export type AttemptRecord = z.infer<typeof AttemptRecord>;
 
-export const intentKinds = ['cancelled', 'timeout', 'lost', 'drain', 'fence', 'shim_lost', 'host_restart', 'spawn', 'no_shim'] as const;
+export const intentKinds = [
+  'cancelled',
+  'timeout',
+  'lost',
+  'drain',
+  'fence',
+  'shim_lost',
+  'host_restart',
+  'spawn',
+  'no_shim',
+] as const;
 export type IntentKind = (typeof intentKinds)[number];
 /** `intent.json`: why this attempt ends by our hand. Written before the first signal, and the first one stays. */
-export const Intent = z.object({ kind: z.enum(intentKinds), at: MomentFile, grace_ms: z.int(), detail: z.string().optional() });
+export const Intent = z.object({
+  kind: z.enum(intentKinds),
+  at: MomentFile,
+  grace_ms: z.int(),
+  detail: z.string().optional(),
+});
 export type Intent = z.infer<typeof Intent>;
 
 const UnclaimTask = z.object({
@@ -63,13 +82,15 @@ export const readJsonFile = async <T extends z.ZodType>(path: string, schema: T)
 };
 
 /** Writes one JSON file so that it is there after a power cut. */
-export const writeJsonFile = (path: string, value: unknown): Promise<void> => writeDurable(path, `${JSON.stringify(value)}\n`);
+export const writeJsonFile = (path: string, value: unknown): Promise<void> =>
+  writeDurable(path, `${JSON.stringify(value)}\n`);
 
 /** Creates what is missing of the state directory and removes what a crash left half-made. */
 export const openJournal = async (paths: StatePaths): Promise<void> => {
   for (const dir of [paths.root, paths.attempts, paths.work, paths.dead_letter]) await makeDir(dir);
   for (const name of await readdir(paths.attempts)) {
-    if (name.endsWith('.new') || name.endsWith('.trash')) await rm(join(paths.attempts, name), { recursive: true, force: true });
+    if (name.endsWith('.new') || name.endsWith('.trash'))
+      await rm(join(paths.attempts, name), { recursive: true, force: true });
   }
   await syncDir(paths.root);
 };
@@ -94,7 +115,14 @@ export const journalAttempts = async (paths: StatePaths, attempts: readonly NewA
   await syncDir(paths.attempts);
 };
 
-export type FoundAttempt = { key: string; files: AttemptPaths; record: AttemptRecord; intent: Intent | null; report: Report | null; acked: boolean };
+export type FoundAttempt = {
+  key: string;
+  files: AttemptPaths;
+  record: AttemptRecord;
+  intent: Intent | null;
+  report: Report | null;
+  acked: boolean;
+};
 
 /** Reads one attempt's directory. */
 export const readAttempt = async (paths: StatePaths, key: string): Promise<FoundAttempt | null> => {
@@ -110,9 +138,12 @@ export const readAttempt = async (paths: StatePaths, key: string): Promise<Found
  * Reads every attempt on disk. A directory that cannot be read is moved to the dead letters: it must neither stop the
  * others nor be lost.
  */
-export const readAttempts = async (paths: StatePaths, onBroken: (key: string, error: unknown) => void): Promise<FoundAttempt[]> => {
+export const readAttempts = async (
+  paths: StatePaths,
+  onBroken: (key: string, error: unknown) => void,
+): Promise<FoundAttempt[]> => {
   const found: FoundAttempt[] = [];
-  for (const key of (await readdir(paths.attempts)).sort()) {
+  for (const key of (await readdir(paths.attempts)).toSorted()) {
     try {
       const attempt = await readAttempt(paths, key);
       if (attempt !== null) found.push(attempt);

@@ -31,7 +31,11 @@ const isAlive = async (raw: string, host: Host): Promise<z.infer<typeof Holder> 
  */
 export const acquireLock = async (path: string, host: Host): Promise<{ release: () => Promise<void> }> => {
   const own = `${path}.${process.pid}`;
-  const content = JSON.stringify({ pid: process.pid, start: (await processStart(process.pid)) ?? '', boot_id: host.boot_id });
+  const content = JSON.stringify({
+    pid: process.pid,
+    start: (await processStart(process.pid)) ?? '',
+    boot_id: host.boot_id,
+  });
   await writeSynced(own, content);
   try {
     for (;;) {
@@ -44,7 +48,10 @@ export const acquireLock = async (path: string, host: Host): Promise<{ release: 
       const seen = await readIfPresent(path);
       if (seen === null) continue;
       const holder = await isAlive(seen, host);
-      if (holder !== null) throw new LockedError(`another agentd (pid ${holder.pid}) uses this state directory: stop it, or set FLOTILLA_STATE_DIR to another directory`);
+      if (holder !== null)
+        throw new LockedError(
+          `another agentd (pid ${holder.pid}) uses this state directory: stop it, or set FLOTILLA_STATE_DIR to another directory`,
+        );
       await takeAway(path, `${own}.stale`, seen);
     }
   } finally {

@@ -41,8 +41,20 @@ export const openOutbox = async (paths: StatePaths): Promise<Outbox> => {
 };
 
 /** Keeps a report that was refused for ever, with the refusal, where an operator finds it. */
-export const buryReport = async (paths: StatePaths, outbox: Outbox, key: string, report: Report, error: ApiError): Promise<void> => {
-  const refusal = { status: error.status, code: error.code, error: error.message, details: error.details, request_id: error.request_id };
+export const buryReport = async (
+  paths: StatePaths,
+  outbox: Outbox,
+  key: string,
+  report: Report,
+  error: ApiError,
+): Promise<void> => {
+  const refusal = {
+    status: error.status,
+    code: error.code,
+    error: error.message,
+    details: error.details,
+    request_id: error.request_id,
+  };
   await writeJsonFile(join(paths.dead_letter, `${key}.json`), { key, report, refusal });
   outbox.dead += 1;
 };

@@ -23,9 +23,29 @@ const remedies: Record<string, string> = {
 const isFinal = (error: unknown): error is ApiError =>
   error instanceof ApiError && error.code !== null && [400, 401, 403, 409, 413, 422, 426].includes(error.status);
 
+const describeHost = ({ config, host }: HostDeps, executors: string[]) => ({
+  name: config.agent_name,
+  hostname: host.hostname,
+  host_uid: host.machine_id,
+  platform: host.platform,
+  version: VERSION,
+  slots: config.slots,
+  executors,
+});
+
+const explainRefusal = (name: string, error: ApiError): RegistrationError => {
+  const remedy = error.hint ?? remedies[error.code ?? ''] ?? 'correct the configuration of this host';
+  return new RegistrationError(`The coordinator refused the registration of "${name}" (${error.message}): ${remedy}.`);
+};
+
 /** Registers this host, retrying for as long as the coordinator cannot be reached; null when the signal aborted. */
-export const registerHost = async (deps: HostDeps, client: Client, executors: string[], signal: AbortSignal): Promise<Identity | null> => {
-  const { config, paths, host, log, crash } = deps;
+export const registerHost = async (
+  deps: HostDeps,
+  client: Client,
+  executors: string[],
+  signal: AbortSignal,
+): Promise<Identity | null> => {
+  const { config, paths, log, crash } = deps;
   const join_token = config.read_join_token();
   if (join_token === null || join_token === '') {
     throw new ConfigError([
@@ -34,18 +54,12 @@ export const registerHost = async (deps: HostDeps, client: Client, executors: st
   }
   const token = await ensureSecret(paths);
   crash('register.secret_written');
-  const agent = {
-    name: config.agent_name,
-    hostname: host.hostname,
-    host_uid: host.machine_id,
-    platform: host.platform,
-    version: VERSION,
-    slots: config.slots,
-    executors,
-  };
+  const agent = describeHost(deps, executors);
   const agent_token_sha256 = createHash('sha256').update(token).digest('hex');
   const call = (inner: AbortSignal) =>
-    withDeadline(30_000, inner, (limited) => client.agents.register({ body: { join_token, agent, agent_token_sha256 } }, { signal: limited }));
+    withDeadline(30_000, inner, (limited) =>
+      client.agents.register({ body: { join_token, agent, agent_token_sha256 } }, { signal: limited }),
+    );
   let answer: { agent: { id: number; name: string }; timings: Timings };
   try {
     answer = await retry(call, {
@@ -53,13 +67,13 @@ export const registerHost = async (deps: HostDeps, client: Client, executors: st
       retryable: (error) => !isFinal(error),
       backoff: { min_ms: 200, max_ms: 30_000 },
       random: deps.random,
-      onRetry: (error, attempt, retry_in_ms) => log.warn({ attempt, retry_in_ms, error: describeError(error) }, 'registration not answered, trying again'),
+      onRetry: (error, attempt, retry_in_ms) =>
+        log.warn({ attempt, retry_in_ms, error: describeError(error) }, 'registration not answered, trying again'),
     });
   } catch (error) {
     if (signal.aborted) return null;
     if (!isFinal(error)) throw error;
-    const remedy = error.hint ?? remedies[error.code ?? ''] ?? 'correct the configuration of this host';
-    throw new RegistrationError(`The coordinator refused the registration of "${config.agent_name}" (${error.message}): ${remedy}.`);
+    throw explainRefusal(config.agent_name, error);
   }
   crash('register.answered');
   const identity = { url: config.url, agent_id: answer.agent.id, name: answer.agent.name, token };

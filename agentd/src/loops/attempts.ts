@@ -20,7 +20,10 @@ const drive = async (deps: Deps, attempt: Attempt, signal: AbortSignal): Promise
       return;
     } catch (error) {
       const retry_in_ms = backoffDelay(failures, BACKOFF, deps.random);
-      deps.log.error({ attempt: attempt.key, retry_in_ms, error: String(error), stack: (error as Error).stack }, 'an attempt met trouble on this host');
+      deps.log.error(
+        { attempt: attempt.key, retry_in_ms, error: String(error), stack: (error as Error).stack },
+        'an attempt met trouble on this host',
+      );
       await sleep(retry_in_ms, signal);
     }
   }
@@ -31,7 +34,11 @@ export const runAttempts = async (deps: Deps, signal: AbortSignal): Promise<void
   const driven = new Map<string, Promise<void>>();
   while (!signal.aborted) {
     for (const [key, attempt] of deps.attempts) {
-      if (!driven.has(key)) driven.set(key, drive(deps, attempt, signal).finally(() => driven.delete(key)));
+      if (!driven.has(key))
+        driven.set(
+          key,
+          drive(deps, attempt, signal).finally(() => driven.delete(key)),
+        );
     }
     await deps.standing.changed.wait(60_000, signal);
   }

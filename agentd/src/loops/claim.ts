@@ -50,14 +50,20 @@ const acceptTasks = async (deps: Deps, tasks: ClaimedTask[], claimed_at: Moment)
   crash('claim.answered');
   // A task that is held already came with a replayed claim.
   const fresh = tasks.filter((task) => !attempts.has(attemptKey(task)));
-  await journalAttempts(paths, fresh.map((task) => toNewAttempt(deps, task, claimed_at)));
+  await journalAttempts(
+    paths,
+    fresh.map((task) => toNewAttempt(deps, task, claimed_at)),
+  );
   if (fresh.length > 0) crash('attempt.journaled');
   await removeDurable(paths.claim);
   if (fresh.length > 0) crash('claim.cleared');
   for (const task of fresh) {
     const found = await readAttempt(paths, attemptKey(task));
     if (found === null) continue;
-    attempts.set(found.key, viewAttempt(found, paths.mark, { renewed_at_ms: claimed_at.uptime_ms, lease_ms: task.lease_ms }));
+    attempts.set(
+      found.key,
+      viewAttempt(found, paths.mark, { renewed_at_ms: claimed_at.uptime_ms, lease_ms: task.lease_ms }),
+    );
     log.info({ attempt: found.key, ref: task.ref }, 'claimed a task');
   }
   if (fresh.length > 0) standing.changed.notify();
@@ -96,7 +102,8 @@ const claimOnce = async (deps: Deps, slots: number, signal: AbortSignal): Promis
 const checkDisk = async ({ paths, standing, log }: Deps): Promise<void> => {
   const { bavail, blocks } = await statfs(paths.root);
   const full = blocks > 0 && bavail / blocks < MIN_FREE_DISK;
-  if (full && !standing.disk_full) log.error({ state_dir: paths.root }, 'less than 5 % of the disk is free: no new tasks until there is more');
+  if (full && !standing.disk_full)
+    log.error({ state_dir: paths.root }, 'less than 5 % of the disk is free: no new tasks until there is more');
   standing.disk_full = full;
 };
 
@@ -107,7 +114,7 @@ const noteRefusal = (deps: Deps, error: unknown): void => {
 
 /** Asks for work whenever a slot is free and the coordinator lets this agent work. */
 export const runClaims = async (deps: Deps, signal: AbortSignal): Promise<void> => {
-  for (let failures = 0; !signal.aborted; ) {
+  for (let failures = 0; !signal.aborted;) {
     try {
       await checkDisk(deps);
       const slots = freeSlots(deps);
@@ -121,7 +128,7 @@ export const runClaims = async (deps: Deps, signal: AbortSignal): Promise<void> 
       if (signal.aborted) return;
       noteRefusal(deps, error);
       const retry_in_ms = backoffDelay(failures++, BACKOFF, deps.random);
-      deps.log.warn({ retry_in_ms, error: describeError(error) }, 'claim not answered, trying again');
+      deps.log[failures <= 3 ? 'warn' : 'debug']({ retry_in_ms, error: describeError(error) }, 'claim not answered, trying again');
       await sleep(retry_in_ms, signal);
     }
   }

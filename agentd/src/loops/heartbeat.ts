@@ -45,8 +45,14 @@ const composeBeat = async (deps: Deps, pulse: Pulse, state: Beat['state']): Prom
     executors: [executor.name],
     isolation: 'none',
     eligibility_generation: standing.applied.eligibility_generation,
-    attempts: held.slice(0, 1024).map(({ record, phase }) => ({ task_id: record.task.id, epoch: record.task.epoch, phase })),
-    outbox: { pending: held.filter(({ phase }) => phase === 'reporting').length, dead: outbox.dead, held: link.held !== null },
+    attempts: held
+      .slice(0, 1024)
+      .map(({ record, phase }) => ({ task_id: record.task.id, epoch: record.task.epoch, phase })),
+    outbox: {
+      pending: held.filter(({ phase }) => phase === 'reporting').length,
+      dead: outbox.dead,
+      held: link.held !== null,
+    },
     resources: await readResources(deps),
   };
 };
@@ -77,7 +83,9 @@ const applyDesired = async (deps: Deps, answer: BeatAnswer): Promise<void> => {
     },
   };
   standing.applied = applied;
-  const known = before.eligibility_generation === applied.eligibility_generation && before.drain?.generation === applied.drain?.generation;
+  const known =
+    before.eligibility_generation === applied.eligibility_generation &&
+    before.drain?.generation === applied.drain?.generation;
   if (known && before.eligibility === applied.eligibility) return;
   try {
     await writeJsonFile(paths.applied, applied);
@@ -85,7 +93,10 @@ const applyDesired = async (deps: Deps, answer: BeatAnswer): Promise<void> => {
     standing.applied = before;
     throw error;
   }
-  log.info({ eligibility: applied.eligibility, generation: applied.eligibility_generation, drain: applied.drain }, 'applied what the coordinator wants');
+  log.info(
+    { eligibility: applied.eligibility, generation: applied.eligibility_generation, drain: applied.drain },
+    'applied what the coordinator wants',
+  );
   wantBeat(standing);
 };
 
@@ -105,7 +116,8 @@ const takeAnswer = async (deps: Deps, pulse: Pulse, answer: BeatAnswer, sent_at_
 };
 
 const stopEverything = async (deps: Deps): Promise<void> => {
-  for (const attempt of deps.attempts.values()) await requestStop(deps, attempt, 'lost', { detail: 'The agent was deleted.' });
+  for (const attempt of deps.attempts.values())
+    await requestStop(deps, attempt, 'lost', { detail: 'The agent was deleted.' });
 };
 
 /** A beat without a good answer changes what may be asked for, never what runs; only a confirmed `agent_gone` does. */
@@ -130,7 +142,11 @@ const takeError = async (deps: Deps, pulse: Pulse, error: unknown): Promise<void
 };
 
 /** Sends one beat and follows its answer. */
-export const sendBeat = async (deps: Deps, pulse: Pulse, options: { state?: Beat['state']; deadline_ms: number; signal: AbortSignal }): Promise<void> => {
+export const sendBeat = async (
+  deps: Deps,
+  pulse: Pulse,
+  options: { state?: Beat['state']; deadline_ms: number; signal: AbortSignal },
+): Promise<void> => {
   const { client, identity, clock } = deps;
   const body = await composeBeat(deps, pulse, options.state ?? beatState(deps));
   const sent_at_ms = clock.uptime_ms();

@@ -11,5 +11,6 @@ export const runWorkdirSweep = (deps: Deps, signal: AbortSignal): Promise<void> 
     interval_ms: Math.min(600_000, Math.max(1_000, deps.config.workdir_retention_ms / 10)),
     signal,
     random: deps.random,
-    onError: (name, error, retry_in_ms) => deps.log.warn({ loop: name, retry_in_ms, error: describeError(error) }, 'a sweep failed'),
+    onError: (name, error, retry_in_ms) =>
+      deps.log.warn({ loop: name, retry_in_ms, error: describeError(error) }, 'a sweep failed'),
   });

@@ -14,7 +14,11 @@ export const announceStart = async (deps: Deps, attempt: Attempt, signal: AbortS
       what: `start of ${attempt.key}`,
       deadline_ms: 15_000,
       signal: unreported,
-      call: (limited) => deps.client.tasks.start({ params: { id }, body: { epoch, executor: attempt.record.executor } }, { signal: limited }),
+      call: (limited) =>
+        deps.client.tasks.start(
+          { params: { id }, body: { epoch, executor: attempt.record.executor } },
+          { signal: limited },
+        ),
     });
     if (answer === null) return;
     deps.crash('attempt.started');

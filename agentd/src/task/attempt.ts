@@ -21,7 +21,8 @@ export type Attempt = Omit<FoundAttempt, 'acked'> & {
 /** All attempts this host holds, by key. */
 export type Attempts = Map<string, Attempt>;
 
-const firstPhase = ({ acked, report }: FoundAttempt): Phase => (acked ? 'acked' : report === null ? 'claimed' : 'reporting');
+const firstPhase = ({ acked, report }: FoundAttempt): Phase =>
+  acked ? 'acked' : report === null ? 'claimed' : 'reporting';
 
 /** The view of an attempt that was read from disk. `lease` says how old its last renewal is. */
 export const viewAttempt = (found: FoundAttempt, state_mark: string, lease: Attempt['lease']): Attempt => ({
@@ -41,13 +42,19 @@ export const setPhase = ({ standing }: Pick<Deps, 'standing'>, attempt: Attempt,
 };
 
 /** True while a process of the attempt may run: it uses one of the host's slots. */
-export const usesSlot = ({ phase }: Attempt): boolean => phase === 'claimed' || phase === 'running' || phase === 'exited';
+export const usesSlot = ({ phase }: Attempt): boolean =>
+  phase === 'claimed' || phase === 'running' || phase === 'exited';
 
 /**
  * Decides that an attempt ends by our hand; the attempt's own run does the killing. The first decision stays, and none
  * is made for an attempt whose process has already ended: its own result is the better report.
  */
-export const requestStop = async (deps: Deps, attempt: Attempt, kind: IntentKind, options: { grace_ms?: number; detail?: string } = {}): Promise<void> => {
+export const requestStop = async (
+  deps: Deps,
+  attempt: Attempt,
+  kind: IntentKind,
+  options: { grace_ms?: number; detail?: string } = {},
+): Promise<void> => {
   if (attempt.stop_requested || (attempt.phase !== 'claimed' && attempt.phase !== 'running')) return;
   attempt.stop_requested = true;
   const at = momentNow(deps.clock, deps.host.boot_id);
@@ -55,8 +62,11 @@ export const requestStop = async (deps: Deps, attempt: Attempt, kind: IntentKind
   try {
     await writeJsonFile(attempt.files.intent, intent);
   } catch (error) {
-    attempt.stop_requested = false;
-    throw error;
+    // A full disk must not make work unstoppable. A crash now would report how the process died instead of why.
+    deps.log.error(
+      { attempt: attempt.key, intent: kind, error: String(error) },
+      'a decision could not be written down',
+    );
   }
   attempt.intent = intent;
   deps.log.info({ attempt: attempt.key, intent: kind, detail: options.detail }, 'stopping an attempt');
@@ -64,4 +74,5 @@ export const requestStop = async (deps: Deps, attempt: Attempt, kind: IntentKind
 };
 
 /** Uptime of a claim or renewal that was written down, on this boot's clock. */
-export const renewedAt = (moment: Intent['at'], clock: Clock, boot_id: string): number => clock.uptime_ms() - elapsedSince(moment, clock, boot_id);
+export const renewedAt = (moment: Intent['at'], clock: Clock, boot_id: string): number =>
+  clock.uptime_ms() - elapsedSince(moment, clock, boot_id);

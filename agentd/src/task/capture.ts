@@ -18,8 +18,8 @@ export const captureOutput = async (path: string, max_log_bytes: number): Promis
   try {
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);
     // A cut may fall inside a character: its continuation bytes are dropped.
-    let start = 0;
-    while (from > 0 && start < 3 && ((buffer[start] ?? 0) & 0xc0) === 0x80) start += 1;
+    const whole = buffer.subarray(0, 3).findIndex((byte) => (byte & 0xc0) !== 0x80);
+    const start = from > 0 ? Math.max(0, whole) : 0;
     return { text: buffer.toString('utf8', start, bytesRead), cut: from > 0 || size > max_log_bytes };
   } finally {
     await handle.close();

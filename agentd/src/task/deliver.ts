@@ -16,7 +16,12 @@ const send = async ({ client }: Deps, id: number, report: Report, signal: AbortS
  * Delivers the terminal report, however long that takes. It is forgotten when the coordinator has it, or says that the
  * lease is lost (it keeps the body as evidence); what it refuses for ever goes to the dead letters.
  */
-export const deliverReport = async (deps: Deps, attempt: Attempt, report: Report, signal: AbortSignal): Promise<void> => {
+export const deliverReport = async (
+  deps: Deps,
+  attempt: Attempt,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> => {
   const { log, crash, outbox, paths } = deps;
   const answer = await untilAnswered(deps, {
     what: `${report.verb} of ${attempt.key}`,
@@ -29,7 +34,10 @@ export const deliverReport = async (deps: Deps, attempt: Attempt, report: Report
   crash('report.sent');
   if (answer.kind === 'refusal' && answer.refusal === 'refused') {
     await buryReport(paths, outbox, attempt.key, report, answer.error);
-    log.error({ attempt: attempt.key, error: describeError(answer.error) }, 'a report is refused for ever: it is kept in dead-letter');
+    log.error(
+      { attempt: attempt.key, error: describeError(answer.error) },
+      'a report is refused for ever: it is kept in dead-letter',
+    );
   }
   const outcome = answer.kind === 'answer' ? 'delivered' : answer.refusal;
   await writeDurable(attempt.files.acked, `${outcome}\n`);

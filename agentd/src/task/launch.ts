@@ -24,7 +24,9 @@ export const launchAttempt = async (deps: Deps, attempt: Attempt): Promise<Launc
   const env = taskEnv(deps, attempt);
   const [command = ''] = record.plan.argv;
   if (!(await commandExists(command, env.PATH ?? '', files.workdir))) {
-    await requestStop(deps, attempt, 'spawn', { detail: `The command "${command}" is not there or not executable on this host.` });
+    await requestStop(deps, attempt, 'spawn', {
+      detail: `The command "${command}" is not there or not executable on this host.`,
+    });
     return null;
   }
   const launch = await readLaunch(attempt);

@@ -10,7 +10,8 @@ const CHUNK = 256 * 1024;
 const MIN_CHUNK = 4 * 1024;
 
 /** Stands where the log was cut; the same for the same limit, so that a restart uploads the same bytes. */
-export const cutMark = (max_log_bytes: number): Buffer => Buffer.from(`\n[flotilla: log cut at ${max_log_bytes} bytes]\n`);
+export const cutMark = (max_log_bytes: number): Buffer =>
+  Buffer.from(`\n[flotilla: log cut at ${max_log_bytes} bytes]\n`);
 
 const fileSize = (path: string): Promise<number> =>
   stat(path).then(
@@ -28,7 +29,12 @@ export const logSize = async ({ files, record }: Attempt, stream: LogStream): Pr
 };
 
 /** Reads at most `length` uploaded bytes from `offset`. */
-const readLog = async ({ files, record }: Attempt, stream: LogStream, offset: number, length: number): Promise<Uint8Array> => {
+const readLog = async (
+  { files, record }: Attempt,
+  stream: LogStream,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> => {
   const { max_log_bytes } = record;
   if (offset >= max_log_bytes) return cutMark(max_log_bytes).subarray(offset - max_log_bytes);
   const buffer = Buffer.alloc(Math.min(length, max_log_bytes - offset));
@@ -51,61 +57,88 @@ const readProgress = async (attempt: Attempt, stream: LogStream): Promise<Progre
   return { offset: Number(digits ?? 0), refused: refused !== undefined };
 };
 
-const isGoneForLogs = (error: unknown): boolean => error instanceof ApiError && error.status === 404 && error.code !== null;
+type Sent = { next_offset: number } | { refused: ApiError };
 
-/** Sends one chunk and answers where the coordinator wants the next one, or why it wants none. */
-const sendChunk = async (deps: Deps, attempt: Attempt, stream: LogStream, offset: number, chunk: Uint8Array, signal: AbortSignal) => {
+/** Sends one chunk and answers where the coordinator wants the next one, or why it wants none; null on an abort. */
+const sendChunk = async (
+  deps: Deps,
+  attempt: Attempt,
+  stream: LogStream,
+  offset: number,
+  chunk: Uint8Array,
+  signal: AbortSignal,
+): Promise<Sent | null> => {
   const { id, epoch } = attempt.record.task;
-  const call = async (limited: AbortSignal): Promise<{ next_offset: number } | { refused: ApiError }> => {
+  const call = async (limited: AbortSignal): Promise<Sent> => {
     try {
-      return await deps.client.tasks.log({ params: { id }, query: { epoch, stream, offset }, body: chunk }, { signal: limited });
+      const input = { params: { id }, query: { epoch, stream, offset }, body: chunk };
+      return await deps.client.tasks.log(input, { signal: limited });
     } catch (error) {
-      if (error instanceof ApiError && error.code === 'log_gap' && typeof error.details?.wanted_offset === 'number') {
-        return { next_offset: error.details.wanted_offset };
-      }
-      if (isGoneForLogs(error)) return { refused: error as ApiError };
+      const wanted = error instanceof ApiError && error.code === 'log_gap' ? error.details?.wanted_offset : undefined;
+      if (typeof wanted === 'number') return { next_offset: wanted };
+      if (error instanceof ApiError && error.status === 404 && error.code !== null) return { refused: error };
       throw error;
     }
   };
-  return untilAnswered(deps, { what: `${stream} of ${attempt.key}`, deadline_ms: 60_000, signal, call });
+  const answer = await untilAnswered(deps, {
+    what: `${stream} of ${attempt.key}`,
+    deadline_ms: 60_000,
+    signal,
+    call,
+  });
+  if (answer === null) return null;
+  return answer.kind === 'answer' ? answer.value : { refused: answer.error };
+};
+
+/**
+ * Waits for more to upload; false when there will be none. The final sizes are fixed with the report, and a stream that
+ * never existed has none.
+ */
+const awaitMore = async (
+  deps: Deps,
+  attempt: Attempt,
+  stream: LogStream,
+  offset: number,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  const { report } = attempt;
+  if (report !== null && offset >= (report.body.log_sizes?.[stream] ?? 0)) return false;
+  await attempt.changed.wait(deps.config.log_poll_ms, signal);
+  return true;
 };
 
 /**
  * Uploads one stream from where the coordinator has it, until its final size is acknowledged or it is refused for good.
  * It never delays the terminal report: logs of an ended attempt are accepted later.
  */
-export const uploadLog = async (deps: Deps, attempt: Attempt, stream: LogStream, signal: AbortSignal): Promise<void> => {
+export const uploadLog = async (
+  deps: Deps,
+  attempt: Attempt,
+  stream: LogStream,
+  signal: AbortSignal,
+): Promise<void> => {
   let { offset, refused } = await readProgress(attempt, stream);
   let chunk_size = CHUNK;
-  const settle = (progress: Progress) => writeFile(progressPath(attempt, stream), `${progress.offset}${progress.refused ? ' refused' : ''}`);
   while (!refused && !signal.aborted) {
-    const available = await logSize(attempt, stream);
-    if (offset >= available) {
-      const { report } = attempt;
-      // The final sizes are fixed with the report; a stream that never existed has none.
-      if (report !== null && offset >= (report.body.log_sizes?.[stream] ?? 0)) return;
-      await attempt.changed.wait(deps.config.log_poll_ms, signal);
+    if (offset >= (await logSize(attempt, stream))) {
+      if (!(await awaitMore(deps, attempt, stream, offset, signal))) return;
       continue;
     }
     const chunk = await readLog(attempt, stream, offset, chunk_size);
-    const answer = await sendChunk(deps, attempt, stream, offset, chunk, signal);
-    if (answer === null) return;
-    if (answer.kind === 'answer' && 'next_offset' in answer.value) {
-      const { next_offset } = answer.value;
+    const sent = await sendChunk(deps, attempt, stream, offset, chunk, signal);
+    if (sent === null) return;
+    if ('next_offset' in sent) {
       // An answer that asks for the same bytes again must not become a busy loop.
-      if (next_offset <= offset) await attempt.changed.wait(1000, signal);
-      offset = next_offset;
-      await settle({ offset, refused });
-      deps.crash('log.uploaded');
-      continue;
-    }
-    const error = answer.kind === 'answer' ? (answer.value as { refused: ApiError }).refused : answer.error;
-    if (error.status === 413 && chunk_size > MIN_CHUNK) {
+      if (sent.next_offset <= offset) await attempt.changed.wait(1000, signal);
+      offset = sent.next_offset;
+    } else if (sent.refused.status === 413 && chunk_size > MIN_CHUNK) {
       chunk_size = Math.max(MIN_CHUNK, chunk_size / 4); // a proxy with a smaller limit than ours
-      continue;
+    } else {
+      refused = true;
+      const error = describeError(sent.refused);
+      deps.log.warn({ attempt: attempt.key, stream, offset, error }, 'the rest of a log is refused for good');
     }
-    refused = true;
-    await settle({ offset, refused });
-    deps.log.warn({ attempt: attempt.key, stream, offset, error: describeError(error) }, 'the rest of a log is refused for good');
+    await writeFile(progressPath(attempt, stream), `${offset}${refused ? ' refused' : ''}`);
+    deps.crash('log.uploaded');
   }
 };

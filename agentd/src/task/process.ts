@@ -89,7 +89,10 @@ const findByGroup = async (shim: ProcessId | null): Promise<AttemptProcesses> =>
     const [, pid, group, start] = /^\s*(\d+)\s+(\d+)\s+(.*?)\s*$/.exec(line) ?? [];
     return Number(group) === shim.pid && start !== undefined ? [{ pid: Number(pid), start }] : [];
   });
-  return { tree: members.filter(({ pid }) => pid !== shim.pid), keepers: members.filter(({ pid }) => pid === shim.pid) };
+  return {
+    tree: members.filter(({ pid }) => pid !== shim.pid),
+    keepers: members.filter(({ pid }) => pid === shim.pid),
+  };
 };
 
 /** Signals processes that are still the ones that were found; those that ended since are skipped. */

@@ -17,7 +17,11 @@ const endings: Record<Exclude<IntentKind, 'drain'>, Ending> = {
   cancelled: { kind: 'cancelled', retryable: false, message: 'Stopped because the task was cancelled.' },
   timeout: { kind: 'timeout', retryable: true, message: 'Stopped at its time limit.' },
   lost: { kind: 'lease_lost', retryable: true, message: 'Stopped because another attempt owns the task now.' },
-  fence: { kind: 'fenced', retryable: true, message: 'Stopped because the host lost contact and the task must never run twice.' },
+  fence: {
+    kind: 'fenced',
+    retryable: true,
+    message: 'Stopped because the host lost contact and the task must never run twice.',
+  },
   shim_lost: { kind: 'shim_lost', retryable: true, message: 'The process that supervised the command was killed.' },
   host_restart: { kind: 'host_restart', retryable: true, message: 'The host restarted while the command ran.' },
   spawn: { kind: 'spawn', retryable: false, message: 'The command could not be started.' },
@@ -26,9 +30,15 @@ const endings: Record<Exclude<IntentKind, 'drain'>, Ending> = {
 
 /** Shells report a signal as 128 + its number; there are 64. */
 const toExit = (status: number | null): Exit =>
-  status !== null && status > 128 && status <= 192 ? { code: null, signal: status - 128 } : { code: status, signal: null };
+  status !== null && status > 128 && status <= 192
+    ? { code: null, signal: status - 128 }
+    : { code: status, signal: null };
 
-const interpret = async (deps: Deps, { files, record }: Attempt, status: number | null): Promise<Completed | Failed> => {
+const interpret = async (
+  deps: Deps,
+  { files, record }: Attempt,
+  status: number | null,
+): Promise<Completed | Failed> => {
   const stdout = await captureOutput(files.stdout, record.max_log_bytes);
   const stderr = await captureOutput(files.stderr, record.max_log_bytes);
   try {
@@ -36,13 +46,19 @@ const interpret = async (deps: Deps, { files, record }: Attempt, status: number 
   } catch (error) {
     // An executor's parser met output nobody thought of: the task fails with a reason, the daemon goes on.
     deps.log.error({ error: String(error) }, 'the output of an attempt could not be read');
-    return { outcome: 'failed', retryable: false, kind: 'bad_result', message: `The output could not be read: ${String(error)}` };
+    return {
+      outcome: 'failed',
+      retryable: false,
+      kind: 'bad_result',
+      message: `The output could not be read: ${String(error)}`,
+    };
   }
 };
 
 const toFail = (attempt: Attempt, said: Completed | Failed, ending: Ending | null, common: object): Report => {
   const failed = said.outcome === 'failed' ? said : null;
-  const { kind, retryable, message } = ending ?? failed ?? { kind: 'executor_error', retryable: false, message: 'failed' };
+  const { kind, retryable, message } = ending ??
+    failed ?? { kind: 'executor_error', retryable: false, message: 'failed' };
   const detail = ending === null ? undefined : attempt.intent?.detail;
   const output = failed === null ? (said as Completed).resolution : failed.output;
   const body = {
@@ -69,14 +85,20 @@ const toComplete = (attempt: Attempt, said: Completed, common: object): Report =
     problem = String(error); // nested deeper than the stack
   }
   const message = keepTail(`The command's result cannot be stored: ${problem}`, 4000);
-  return toFail(attempt, { ...said, outcome: 'failed', kind: 'bad_result', retryable: false, message, output: said.resolution }, null, common);
+  return toFail(
+    attempt,
+    { ...said, outcome: 'failed', kind: 'bad_result', retryable: false, message, output: said.resolution },
+    null,
+    common,
+  );
 };
 
 /** Composes the terminal report of an attempt whose processes have all ended. */
 export const composeReport = async (deps: Deps, attempt: Attempt): Promise<Report> => {
   const { intent, record } = attempt;
   const log_sizes = { stdout: await logSize(attempt, 'stdout'), stderr: await logSize(attempt, 'stderr') };
-  if (intent?.kind === 'drain') return { verb: 'unclaim', body: { epoch: record.task.epoch, reason: 'drain', log_sizes } };
+  if (intent?.kind === 'drain')
+    return { verb: 'unclaim', body: { epoch: record.task.epoch, reason: 'drain', log_sizes } };
   const status = await readExit(attempt);
   const said = await interpret(deps, attempt, status);
   const common = { exit_code: status, session_id: said.session_id, usage: said.usage, log_sizes };

@@ -92,13 +92,27 @@ export const commandExists = async (command: string, path: string, workdir: stri
   return false;
 };
 
-type ShimStart = { shim: string; files: AttemptPaths; input: string; mark: string; argv: readonly string[]; env: Record<string, string> };
+type ShimStart = {
+  shim: string;
+  files: AttemptPaths;
+  input: string;
+  mark: string;
+  argv: readonly string[];
+  env: Record<string, string>;
+};
 
 /**
  * Starts the shim in a session of its own and forgets it: it survives agentd. Resolves when this shim process ends,
  * with the error when it could not even be started.
  */
-export const spawnShim = async ({ shim, files, input, mark, argv, env }: ShimStart): Promise<{ ended: Promise<Error | null> }> => {
+export const spawnShim = async ({
+  shim,
+  files,
+  input,
+  mark,
+  argv,
+  env,
+}: ShimStart): Promise<{ ended: Promise<Error | null> }> => {
   // Loaded at the first task: an idle daemon does not pay for it.
   const { execa } = await import('execa');
   const child = execa('sh', [shim, files.dir, files.workdir, input, mark, ...argv], {
@@ -112,6 +126,10 @@ export const spawnShim = async ({ shim, files, input, mark, argv, env }: ShimSta
     cwd: '/',
   });
   child.unref();
-  const ended = child.then((result) => (result.failed && result.exitCode === undefined && result.signal === undefined ? new Error(result.shortMessage) : null));
+  const ended = child.then((result) =>
+    result.failed && result.exitCode === undefined && result.signal === undefined
+      ? new Error(result.shortMessage)
+      : null,
+  );
   return { ended };
 };

@@ -20,16 +20,27 @@ const LOOK_MS = 50;
 /** Waits until the shim has either started its executor or ended, so that an empty tree means "over" and not "not yet". */
 const awaitBirth = async (attempt: Attempt, shim: ProcessId, signal: AbortSignal): Promise<void> => {
   for (let looks = 0; looks < 100 && !signal.aborted; looks++) {
-    if ((await readIfPresent(attempt.files.child_pid)) !== null || (await readExit(attempt)) !== null || !(await isRunning(shim))) return;
+    if (
+      (await readIfPresent(attempt.files.child_pid)) !== null ||
+      (await readExit(attempt)) !== null ||
+      !(await isRunning(shim))
+    )
+      return;
     await sleep(LOOK_MS, signal);
   }
 };
 
-const endTree = async (deps: Deps, attempt: Attempt, shim: ProcessId, grace_left_ms: number, signal: AbortSignal): Promise<void> => {
+const endTree = async (
+  deps: Deps,
+  attempt: Attempt,
+  shim: ProcessId,
+  grace_left_ms: number,
+  signal: AbortSignal,
+): Promise<void> => {
   const { clock, log } = deps;
   const began = clock.uptime_ms();
   const warned = new Set<number>();
-  for (let kills = 0; !signal.aborted; ) {
+  for (let kills = 0; !signal.aborted;) {
     const { tree } = await findProcesses(attempt.mark, shim);
     if (tree.length === 0) return;
     const elapsed = clock.uptime_ms() - began;
@@ -41,7 +52,10 @@ const endTree = async (deps: Deps, attempt: Attempt, shim: ProcessId, grace_left
       await signalAll(tree, 'SIGKILL');
       if (++kills > SINGLE_ROUNDS) await killGroup(shim);
       if (elapsed > grace_left_ms + GIVE_UP_MS) {
-        log.error({ attempt: attempt.key, pids: tree.map(({ pid }) => pid) }, 'processes of an attempt cannot be killed; it is reported without them');
+        log.error(
+          { attempt: attempt.key, pids: tree.map(({ pid }) => pid) },
+          'processes of an attempt cannot be killed; it is reported without them',
+        );
         return;
       }
     }
@@ -73,7 +87,10 @@ export const stopAttempt = async (deps: Deps, attempt: Attempt, signal: AbortSig
   const shim = await readShimPid(attempt.files);
   if (shim === null) return;
   if (intent !== null) await awaitBirth(attempt, shim, signal);
-  const grace_ms = intent === null ? deps.config.kill_grace_ms : intent.grace_ms - elapsedSince(intent.at, deps.clock, deps.host.boot_id);
+  const grace_ms =
+    intent === null
+      ? deps.config.kill_grace_ms
+      : intent.grace_ms - elapsedSince(intent.at, deps.clock, deps.host.boot_id);
   await endTree(deps, attempt, shim, grace_ms, signal);
   await endKeepers(deps, attempt, shim, signal);
 };

@@ -49,7 +49,10 @@ const checkLimits = async (deps: Deps, attempt: Attempt): Promise<void> => {
 const checkShim = async (deps: Deps, attempt: Attempt, launched: { error: Error | null } | null): Promise<void> => {
   const shim = await readShimPid(attempt.files);
   if (shim === null) {
-    if (launched !== null) await requestStop(deps, attempt, 'no_shim', { detail: launched.error?.message ?? 'The shim ended before its first act.' });
+    if (launched !== null)
+      await requestStop(deps, attempt, 'no_shim', {
+        detail: launched.error?.message ?? 'The shim ended before its first act.',
+      });
     return;
   }
   if (attempt.phase === 'claimed') {
@@ -59,14 +62,23 @@ const checkShim = async (deps: Deps, attempt: Attempt, launched: { error: Error 
   // Its last act is the file: gone is only lost when the file is still not there after we saw it gone.
   if ((await isRunning(shim)) || (await readExit(attempt)) !== null) return;
   const launch = await readLaunch(attempt);
-  await requestStop(deps, attempt, launch !== null && launch.boot_id !== deps.host.boot_id ? 'host_restart' : 'shim_lost');
+  await requestStop(
+    deps,
+    attempt,
+    launch !== null && launch.boot_id !== deps.host.boot_id ? 'host_restart' : 'shim_lost',
+  );
 };
 
 /**
  * Watches a running attempt until its executor ended or it has to be stopped. A decision that is already on disk wins
  * at once; otherwise a result that is there wins over any later decision.
  */
-export const watchAttempt = async (deps: Deps, attempt: Attempt, launched: Launched | null, signal: AbortSignal): Promise<'exited' | 'stopping' | 'detached'> => {
+export const watchAttempt = async (
+  deps: Deps,
+  attempt: Attempt,
+  launched: Launched | null,
+  signal: AbortSignal,
+): Promise<'exited' | 'stopping' | 'detached'> => {
   let shim_ended: { error: Error | null } | null = null;
   void launched?.ended.then((error) => {
     shim_ended = { error };
@@ -87,7 +99,8 @@ export const watchAttempt = async (deps: Deps, attempt: Attempt, launched: Launc
     await checkLimits(deps, attempt);
     await boundLogs(attempt);
     // While the shim has not reported itself, look sooner: its first act takes a few milliseconds.
-    if (attempt.intent === null) await attempt.changed.wait(attempt.phase === 'claimed' ? 20 : deps.config.log_poll_ms, signal);
+    if (attempt.intent === null)
+      await attempt.changed.wait(attempt.phase === 'claimed' ? 20 : deps.config.log_poll_ms, signal);
   }
   return 'detached';
 };

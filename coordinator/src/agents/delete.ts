@@ -4,6 +4,7 @@ import { recordAudit } from '../audit/record.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
+import { lockName } from '../tasks/bind.ts';
 import { lockAgent } from './lock-agent.ts';
 
 /** Deletes an agent that runs nothing. What was assigned to its name waits for an agent of that name again. */
@@ -24,6 +25,7 @@ export const deleteAgent = (
         hint: 'drain it first: flotilla agents drain',
       });
     }
+    await lockName(db.sql, principal.workspace_id, agent.name, 'exclusive');
     await db.sql`update agents set deleted_at = flotilla_now(), row_version = row_version + 1 where id = ${agent.id}`;
     await db.sql`
       update tasks set assigned_to = ${agent.name}, assigned_agent_id = null, queue_class_id = null, version = version + 1, updated_at = flotilla_now()

@@ -3,7 +3,7 @@ import { type Agent, type api, AppError, type RouteInput } from '@flotilla/share
 import { recordAudit } from '../audit/record.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
-import { bindWaitingTasks } from '../tasks/bind.ts';
+import { bindWaitingTasks, lockName } from '../tasks/bind.ts';
 import { announceStatus, lockAgent } from './lock-agent.ts';
 import { getAgent } from './queries.ts';
 
@@ -36,8 +36,12 @@ export const patchAgent = (
         disabled_at = case when ${disabled ?? null}::bool is null then disabled_at when ${disabled ?? false} then coalesce(disabled_at, flotilla_now()) end,
         updated_at = flotilla_now(), row_version = row_version + 1
       where id = ${agent.id}`;
-    if (name !== undefined && name !== agent.name)
+    if (name !== undefined && name !== agent.name) {
+      // Its tasks keep it: an edit binds them anew by the name they hold.
+      await lockName(db.sql, principal.workspace_id, agent.name, 'exclusive');
+      await db.sql`update tasks set assigned_to = ${name} where assigned_agent_id = ${agent.id}`;
       await bindWaitingTasks(inner, { workspace_id: principal.workspace_id, name });
+    }
     await announceStatus(inner, principal, agent, { fields: Object.keys(input.body) });
     await recordAudit(db, principal, {
       action: 'agent.update',

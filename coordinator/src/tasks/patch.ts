@@ -4,6 +4,7 @@ import {
   type PatchTask,
   type RouteInput,
   type Task,
+  taskLimits,
   type TaskStatus,
   type TaskVerb,
 } from '@flotilla/shared';
@@ -90,9 +91,9 @@ const writeTask = async (
 ): Promise<void> => {
   const { sql } = deps.db;
   const [current] = await sql<
-    { title: string; required_tags: string[]; executor: string | null; not_before: string | null }[]
+    { title: string; required_tags: string[]; executor: string | null; not_before: string | null; rejections: number }[]
   >`
-    select title, required_tags, executor, not_before from tasks where id = ${task.id}`;
+    select title, required_tags, executor, not_before, rejections from tasks where id = ${task.id}`;
   if (current === undefined) throw new Error('locked row vanished');
   const unassigned = verb === 'unassign' || fields.assigned_to === null;
   const assigned_to = unassigned ? null : (fields.assigned_to ?? task.assigned_to);
@@ -106,19 +107,21 @@ const writeTask = async (
     required_tags,
     executor,
   });
-  const status = nextStatus(task, verb, assigned_to);
+  const rejections = current.rejections + (verb === 'reject' ? 1 : 0);
+  const given_up = verb === 'reject' && rejections > taskLimits.rejections;
+  const status = given_up ? 'failed' : nextStatus(task, verb, assigned_to);
   const not_before = fields.not_before === undefined ? current.not_before : fields.not_before;
   const [row] = await sql<{ version: number; deferred_until: string | null }[]>`
     update tasks set ${sql(editedColumns(sql, fields, current.title))}, status = ${status}, assigned_to = ${assigned_to},
       assigned_agent_id = ${binding.assigned_agent_id}, queue_class_id = ${binding.queue_class_id}, required_tags = ${required_tags}::text[],
       executor = ${executor}, not_before = ${not_before},
       deferred_until = case when ${fields.not_before === undefined} then deferred_until when ${not_before}::timestamptz > flotilla_now() then ${not_before}::timestamptz end,
-      completed_at = case when ${status} = 'done' then coalesce(completed_at, flotilla_now()) when ${status} in ('failed', 'cancelled') then completed_at end,
-      rejections = rejections + ${verb === 'reject' ? 1 : 0}, version = version + 1, updated_at = flotilla_now()
+      completed_at = case when ${status} in ('done', 'failed', 'cancelled') then coalesce(completed_at, flotilla_now()) end,
+      cancel_requested_at = case when ${verb !== 'reject'} then cancel_requested_at end, rejections = ${rejections}, version = version + 1, updated_at = flotilla_now()
     where id = ${task.id} returning version, deferred_until`;
   await recordEvents(deps.db, [
     {
-      type: verb === 'approve' ? 'task.completed' : 'task.updated',
+      type: verb === 'approve' ? 'task.completed' : given_up ? 'task.failed' : 'task.updated',
       entity_id: task.id,
       workspace_id: principal.workspace_id,
       version: row?.version ?? task.version,

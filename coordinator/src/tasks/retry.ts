@@ -5,6 +5,7 @@ import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
 import { announce } from './announce.ts';
+import { bindTask } from './bind.ts';
 import { lockTask, requireEdge } from './lock-task.ts';
 import { getTask } from './queries.ts';
 
@@ -18,18 +19,25 @@ export const retryTask = (
     const task = await lockTask(db, principal, params.id);
     requireEdge(task, 'retry');
     const status = task.assigned_to === null ? 'inbox' : 'assigned';
-    const [row] = await db.sql<{ version: number }[]>`
-      update tasks set status = ${status}, attempts = 0, dispatch_attempts = 0, stale_requeues = 0, rejections = 0, cancel_requested_at = null,
-        deferred_until = null, completed_at = null, started_at = null, resolution = null, result = null, failure = null,
+    const [demands] = await db.sql<
+      { required_tags: string[]; executor: string | null }[]
+    >`select required_tags, executor from tasks where id = ${task.id}`;
+    if (demands === undefined) throw new Error('locked row vanished');
+    // Bound anew: the agent it was assigned to may have been deleted since.
+    const { workspace_id, assigned_to } = task;
+    const binding = await bindTask(deps, db.sql, { workspace_id, assigned_to, ...demands });
+    const [row] = await db.sql<{ version: number; deferred_until: string | null }[]>`
+      update tasks set status = ${status}, assigned_agent_id = ${binding.assigned_agent_id}, queue_class_id = ${binding.queue_class_id}, attempts = 0, dispatch_attempts = 0, stale_requeues = 0, rejections = 0, cancel_requested_at = null,
+        deferred_until = case when not_before > flotilla_now() then not_before end, completed_at = null, started_at = null, resolution = null, result = null, failure = null,
         version = version + 1, updated_at = flotilla_now()
-      where id = ${task.id} returning version`;
+      where id = ${task.id} returning version, deferred_until`;
     await recordEvents(db, [
       {
         type: 'task.retried',
         entity_id: task.id,
         workspace_id: task.workspace_id,
         version: row?.version ?? task.version,
-        agent_id: task.assigned_agent_id,
+        agent_id: binding.assigned_agent_id,
         summary: { status },
       },
     ]);
@@ -39,6 +47,6 @@ export const retryTask = (
       entity_id: task.id,
       details: { was: task.status },
     });
-    announce({ ...deps, db }, task);
+    announce({ ...deps, db }, row?.deferred_until == null ? binding : null);
     return getTask({ ...deps, db }, principal, task.id);
   });

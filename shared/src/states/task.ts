@@ -16,8 +16,8 @@ export const taskMachine = machine({
   edges: {
     park: { from: ['inbox', 'assigned'], to: ['backlog'], sentence: 'Put aside.' },
     unpark: { from: ['backlog'], to: ['inbox', 'assigned'], sentence: 'Put back into the queue.' },
-    assign: { from: ['backlog', 'inbox', 'assigned'], to: ['assigned'], sentence: 'Given to one agent.' },
-    unassign: { from: ['assigned', 'inbox', 'backlog'], to: ['inbox'], sentence: 'Given back to everyone.' },
+    assign: { from: ['backlog', 'inbox', 'assigned'], to: ['assigned', 'backlog'], sentence: 'Given to one agent.' },
+    unassign: { from: ['assigned', 'inbox', 'backlog'], to: ['inbox', 'backlog'], sentence: 'Given back to everyone.' },
     claim: {
       from: ['inbox', 'assigned'],
       to: ['in_progress'],
@@ -30,7 +30,7 @@ export const taskMachine = machine({
       sentence: 'Handed back without a result.',
     },
     complete: { from: ['in_progress', 'inbox', 'assigned'], to: ['review', 'done'], sentence: 'Work delivered.' },
-    fail: { from: ['in_progress'], to: ['inbox', 'assigned', 'failed'], sentence: 'The attempt failed.' },
+    fail: { from: ['in_progress'], to: ['inbox', 'assigned', 'failed', 'cancelled'], sentence: 'The attempt failed.' },
     expire: { from: ['in_progress'], to: ['inbox', 'assigned', 'failed', 'cancelled'], sentence: 'The lease ran out.' },
     cancel: {
       from: ['backlog', 'inbox', 'assigned', 'in_progress', 'review'],

@@ -1,0 +1,123 @@
+import { type CreateTask, type WaitingCode, waitingCodes } from '@flotilla/shared';
+import { afterAll, expect, test } from 'vitest';
+
+import { testApp } from './lib/app.ts';
+import type { TestAgent, TestWorkspace } from './lib/fleet.ts';
+
+const app = await testApp();
+const seen = new Set<WaitingCode>();
+
+const hours = (count: number) => new Date(Date.now() + count * 3_600_000).toISOString();
+const drain = (workspace: TestWorkspace, agent: TestAgent) =>
+  workspace.admin.agents.drain({ params: { id: agent.id }, body: {} });
+const disable = (workspace: TestWorkspace, agent: TestAgent) =>
+  workspace.admin.agents.patch({ params: { id: agent.id }, body: { disabled: true } });
+
+/** Creates a task, brings about what it shall wait for, and reads the reason. */
+const cases: [WaitingCode, (workspace: TestWorkspace) => Promise<Partial<CreateTask>>][] = [
+  ['ready', (workspace) => workspace.agent({ online: true }).then(() => ({}))],
+  ['backlog', async () => ({ status: 'backlog' })],
+  ['not_before', async () => ({ not_before: hours(1) })],
+  ['unknown_agent', async () => ({ assigned_to: 'nobody' })],
+  [
+    'agent_disabled',
+    async (workspace) => {
+      const agent = await workspace.agent({ online: true });
+      await disable(workspace, agent);
+      return { assigned_to: agent.name };
+    },
+  ],
+  [
+    'agent_draining',
+    async (workspace) => {
+      const agent = await workspace.agent({ online: true });
+      await drain(workspace, agent);
+      return { assigned_to: agent.name };
+    },
+  ],
+  ['agent_offline', async (workspace) => ({ assigned_to: (await workspace.agent()).name })],
+  [
+    'agent_at_capacity',
+    async (workspace) => {
+      const agent = await workspace.agent({ online: true });
+      await workspace.task();
+      await agent.claimOne();
+      return { assigned_to: agent.name };
+    },
+  ],
+  ['no_agents', async () => ({})],
+  [
+    'executor',
+    (workspace) => workspace.agent({ online: true, executors: ['codex'] }).then(() => ({ executor: 'claude' })),
+  ],
+  [
+    'tags',
+    (workspace) => workspace.agent({ online: true, tags: ['eu'] }).then(() => ({ required_tags: ['gpu', 'eu'] })),
+  ],
+  [
+    'all_disabled',
+    async (workspace) => {
+      await disable(workspace, await workspace.agent({ online: true }));
+      return {};
+    },
+  ],
+  [
+    'all_draining',
+    async (workspace) => {
+      await drain(workspace, await workspace.agent({ online: true }));
+      await workspace.agent();
+      return {};
+    },
+  ],
+  ['all_offline', (workspace) => workspace.agent().then(() => ({}))],
+  [
+    'at_capacity',
+    async (workspace) => {
+      const agent = await workspace.agent({ online: true });
+      await workspace.task();
+      await agent.claimOne();
+      return {};
+    },
+  ],
+];
+
+test.each(cases)('%s', async (code, arrange) => {
+  const workspace = await app.workspace();
+  const task = await workspace.task(await arrange(workspace));
+  expect(task.waiting_for?.code).toBe(code);
+  expect(task.waiting_for?.message).not.toBe('');
+  const { waiting } = await workspace.admin.workspaces.status();
+  expect(waiting[code]).toBe(1);
+  if (code === 'tags')
+    expect(task.waiting_for?.nearest).toEqual({ agent: expect.any(String) as string, missing: 'tags gpu' });
+  if (task.waiting_for !== null) seen.add(task.waiting_for.code);
+});
+
+test('deferred after a failure, and nothing once it runs or ended', async () => {
+  const workspace = await app.workspace();
+  const agent = await workspace.agent({ online: true });
+  const task = await workspace.task();
+  const claimed = await agent.claimOne();
+  expect((await workspace.read(task)).waiting_for).toBeNull();
+  await agent.fail(claimed, { retry_after_s: 60 });
+  const { waiting_for } = await workspace.read(task);
+  expect(waiting_for?.code).toBe('deferred');
+  if (waiting_for !== null) seen.add(waiting_for.code);
+  await workspace.admin.tasks.cancel({ params: { id: task.id }, body: {} });
+  expect((await workspace.read(task)).waiting_for).toBeNull();
+});
+
+test('an agent’s own lack of what a task assigned to it needs', async () => {
+  const workspace = await app.workspace();
+  const agent = await workspace.agent({ online: true, tags: ['eu'] });
+  const task = await workspace.task({ assigned_to: agent.name, required_tags: ['gpu'] });
+  expect(task.waiting_for).toMatchObject({ code: 'tags', nearest: { agent: agent.name, missing: 'tags gpu' } });
+  expect(await agent.claim()).toEqual([]);
+  await workspace.admin.agents.patch({ params: { id: agent.id }, body: { tags: ['eu', 'gpu'] } });
+  expect((await workspace.read(task)).waiting_for?.code).toBe('ready');
+  expect((await agent.claimOne()).id).toBe(task.id);
+});
+
+afterAll(() => {
+  expect([...seen].sort()).toEqual([...waitingCodes].sort());
+});

@@ -1,0 +1,115 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+import { type Program, startProgram } from './processes.ts';
+import type { Ended } from './processes.ts';
+import { until } from './until.ts';
+
+const MAIN = join(import.meta.dirname, '../../coordinator/dist/main.js');
+
+/** Fails with what to do when a bundle is not there: the gate builds it, a person runs one command. */
+export const requireBundle = (path: string, workspace: string): void => {
+  if (!existsSync(path)) throw new Error(`${path} is missing: run \`npm run build -w ${workspace}\` first`);
+};
+
+/** The protocol's durations, about thirty times shorter. Leases stay long enough for a busy machine. */
+const TIMINGS = {
+  FLOTILLA_HEARTBEAT_MS: '300',
+  FLOTILLA_SUSPECT_MS: '1500',
+  FLOTILLA_LOST_MS: '3000',
+  FLOTILLA_LEASE_MS: '15000',
+  FLOTILLA_REQUEUE_GRACE_MS: '3000',
+  FLOTILLA_RESCAN_MS: '500',
+  FLOTILLA_SWEEP_MS: '200',
+  FLOTILLA_ALIVE_MS: '300',
+  FLOTILLA_GAP_MS: '2000',
+  FLOTILLA_GAP_WAIT_MIN_MS: '500',
+  FLOTILLA_GAP_WAIT_MAX_MS: '2000',
+  FLOTILLA_RETRY_MIN_MS: '50',
+  FLOTILLA_RETRY_MAX_MS: '500',
+  FLOTILLA_SHUTDOWN_MS: '500',
+};
+
+/** For scenarios in which a lease has to run out. */
+export const SHORT_LEASES = {
+  FLOTILLA_SUSPECT_MS: '800',
+  FLOTILLA_LOST_MS: '1500',
+  FLOTILLA_LEASE_MS: '3000',
+  FLOTILLA_REQUEUE_GRACE_MS: '1000',
+};
+
+export const ADMIN_TOKEN = 'flu_system-tests-admin-token-0123456789abcdef';
+
+export type Coordinator = {
+  url: string;
+  data_dir: string;
+  /** Starts it, again on the same data directory and port. */
+  start(): Promise<void>;
+  /** SIGTERM, and how it ended. */
+  stop(): Promise<Ended>;
+  /** kill -9; its Postgres lives on until somebody notices. */
+  kill(): Promise<void>;
+  running(): boolean;
+  pid(): number;
+  /** The process that listens for connections of the bundled Postgres; null while there is none. */
+  postmaster(): number | null;
+  logs(): string;
+};
+
+/** A free port outside the range of outgoing connections, so that nobody takes it while the coordinator is down. */
+const pickPort = async (): Promise<number> => {
+  for (;;) {
+    const port = 12_000 + Math.floor(Math.random() * 18_000);
+    const free = await new Promise<boolean>((resolve) => {
+      const probe = createServer();
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
+};
+
+export const createCoordinator = async (data_dir: string, env: Record<string, string>): Promise<Coordinator> => {
+  requireBundle(MAIN, 'coordinator');
+  const port = await pickPort();
+  const runs: Program[] = [];
+  const current = (): Program => {
+    const run = runs.at(-1);
+    if (run === undefined) throw new Error('the coordinator was never started');
+    return run;
+  };
+  const lockFile = join(data_dir, 'postgres-18/postmaster.pid');
+  const logs = () => runs.map((run, index) => `--- coordinator, start ${index + 1}\n${run.stderr()}`).join('\n');
+  return {
+    url: `http://127.0.0.1:${port}`,
+    data_dir,
+    start: async () => {
+      const given = { FLOTILLA_PORT: String(port), FLOTILLA_DATA_DIR: data_dir, FLOTILLA_ADMIN_TOKEN: ADMIN_TOKEN };
+      const run = startProgram([process.execPath, MAIN], { ...TIMINGS, ...given, ...env });
+      runs.push(run);
+      await until('the coordinator to listen', () => {
+        if (!run.running()) throw new Error(`it ended: ${run.stderr().slice(-2000)}`);
+        return run.stdout().includes('"event":"listening"');
+      });
+    },
+    stop: () => {
+      current().kill('SIGTERM');
+      return current().exited;
+    },
+    kill: async () => {
+      current().kill('SIGKILL');
+      await current().exited;
+    },
+    running: () => runs.at(-1)?.running() ?? false,
+    pid: () => current().pid,
+    postmaster: () => {
+      try {
+        return Number.parseInt(readFileSync(lockFile, 'utf8'), 10);
+      } catch {
+        return null;
+      }
+    },
+    logs,
+  };
+};

@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['system/**/*.test.ts'],
+    // Every scenario runs a coordinator, its Postgres and several agentd; more side by side would starve their leases.
+    maxWorkers: 3,
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
+  },
+});
