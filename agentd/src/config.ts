@@ -219,7 +219,7 @@ const defaultStateDir = (): string =>
   process.getuid?.() === 0 ? '/var/lib/flotilla/agentd' : join(homedir(), '.local/state/flotilla/agentd');
 
 /** A host name as an agent name: lower-case, first label, foreign characters as "-". */
-export const sanitizeName = (name: string): string =>
+const sanitizeName = (name: string): string =>
   name
     .toLowerCase()
     .replaceAll(/[^a-z0-9._-]+/g, '-')

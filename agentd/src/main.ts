@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 
 import { runAgent } from './agent.ts';
 import { systemClock } from './clock.ts';
@@ -21,6 +22,7 @@ const announceReady = ({ agent_id, name }: Identity): void => {
 
 const main = async (): Promise<number> => {
   process.umask(0o077);
+  setMaxListeners(0); // a hundred attempts wait for one detach signal: no leak, and no warning about one
   process.stdout.on('error', () => {}); // nobody reads "ready" any more
   const config = loadConfig(process.argv.slice(2));
   const log = createLogger(config.log_level);

@@ -47,6 +47,8 @@ describe.concurrent('a report', () => {
       refusal: { status: 422, details: { field: 'resolution' } },
     });
     await waitFor('the dead letter in a beat', () => lab.fake.beats.at(-1)?.outbox?.dead === 1);
+    // The task itself ends, with the reason, instead of being run and refused again and again.
+    expect(tasks[0]?.status).toBe('failed');
   });
 
   test('waits while the token is refused, and is delivered when it is accepted again', async (context) => {

@@ -129,6 +129,16 @@ test('tasks see an allowlisted environment, their own token by path, and no secr
   for (const canary of [secret, fake.join_token, 'other-canary', 'JOIN_TOKEN']) expect(said).not.toContain(canary);
 });
 
+test('a workdir goes when its retention is over', async (context) => {
+  const { fake, state_dir, agentd } = await createLab(context, script('touch made'), {
+    FLOTILLA_WORKDIR_RETENTION: '1s',
+  });
+  const task = fake.addTask();
+  agentd();
+  await waitFor('the result', () => task.status === 'done');
+  await waitFor('the workdir to be gone', async () => (await readdir(join(state_dir, 'work'))).length === 0);
+});
+
 test('a log beyond the limit is cut with a visible mark, and invalid bytes arrive as they are', async (context) => {
   const { fake, state_dir, agentd } = await createLab(
     context,

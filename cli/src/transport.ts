@@ -32,7 +32,7 @@ const troubles: Record<string, [string, string]> = {
 };
 
 /** Turns a failed fetch into a sentence that names the address, where it came from, and the remedy. */
-export const explainUnreachable = (
+const explainUnreachable = (
   error: unknown,
   { url, url_from }: Pick<Connection, 'url' | 'url_from'>,
 ): UnreachableError => {

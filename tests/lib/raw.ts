@@ -31,7 +31,10 @@ const readJson = (text: string): Record<string, unknown> => {
 };
 
 /** One request exactly as given: no client of ours would send most of these. Streams are cut after their head. */
-export const sendRaw = (base_url: string, { method, path, token, headers, body, chunked = false }: RawRequest): Promise<RawAnswer> =>
+export const sendRaw = (
+  base_url: string,
+  { method, path, token, headers, body, chunked = false }: RawRequest,
+): Promise<RawAnswer> =>
   new Promise((resolve, reject) => {
     const call = http.request(`${base_url}/api/v1${path}`, {
       method,

@@ -5,42 +5,25 @@ import { commands, expectedWork } from '../lib/ledger.ts';
 import { processesOf, titleOf } from '../lib/processes.ts';
 import { createRandom, pickSeed } from '../lib/random.ts';
 import { until } from '../lib/until.ts';
+import { addWork, expectDone, expectOnce, type Work } from '../lib/work.ts';
 
 describe('main job', () => {
-  it('3 agents run 30 tasks: each once, with its result, its whole log and its usage; everything stops cleanly', async (test) => {
+  it('3 agents run 30 tasks: each once, with its result, whole log and usage; everything stops cleanly', async (test) => {
     const random = createRandom(pickSeed('main job'));
     const fleet = await openFleet(test);
     for (const name of ['one', 'two', 'three'])
       await fleet.add({ name, slots: 3, command: commands.work(fleet.ledger) });
 
-    const wanted = new Map<number, number>();
-    for (let index = 0; index < 30; index++) {
-      const lines = random.between(0, 60);
-      const task = await fleet.createTask({ title: `${lines} ${random.pick(['0', '0.005', '0.02'])}` });
-      wanted.set(task.id, lines);
-    }
-    const tasks = await fleet.ended([...wanted.keys()]);
+    const work: Work = new Map();
+    for (let index = 0; index < 30; index++)
+      await addWork(fleet, work, random.between(0, 60), random.pick(['0', '0.005', '0.02']));
+    const tasks = await expectDone(fleet, work);
 
-    for (const task of tasks) {
-      const expected = expectedWork(task.id, wanted.get(task.id) ?? -1);
-      expect(task).toMatchObject({
-        status: 'done',
-        attempts: 1,
-        resolution: expected.resolution,
-        result: expected.result,
-        ...expected.usage,
-      });
-      expect(fleet.ledger.starts(task.id)).toBe(1);
-      await until(`the whole log of task ${task.id}`, async () => {
-        const { attempts } = await fleet.client.tasks.attempts({ params: { id: task.id } });
-        return Object.values(attempts[0]?.log ?? {}).every(({ size, final_size }) => size === final_size);
-      });
-      expect(await fleet.log(task.id, 'stdout')).toBe(expected.stdout);
-      expect(await fleet.log(task.id, 'stderr')).toBe(expected.stderr);
-    }
-    // Work is shared out: none of three idle agents gets everything.
-    const { tasks: shown } = await fleet.client.tasks.list({ query: { limit: 100 } });
-    expect(shown).toHaveLength(30);
+    expectOnce(fleet, tasks);
+    for (const task of tasks) expect(task).toMatchObject(expectedWork(task.id, work.get(task.id) ?? -1).usage);
+    const attempts = await Promise.all(tasks.map(({ id }) => fleet.client.tasks.attempts({ params: { id } })));
+    // Shared out: no agent sat idle beside a full queue.
+    expect(new Set(attempts.flatMap((page) => page.attempts.map(({ agent }) => agent))).size).toBe(3);
     await fleet.audit();
 
     for (const agent of fleet.agents) expect(await agent.stop()).toEqual({ code: 0, signal: null });
@@ -71,8 +54,9 @@ describe('main job', () => {
     const agent = await fleet.add({ name: 'one', command: commands.stubborn(fleet.ledger) });
     const task = await fleet.createTask({ title: 'stay for ever' });
     const work = `${agent.state_dir}/work`;
-    // The program, its two escaped children, and the shim's own processes.
-    await until('the children', () => fleet.ledger.starts(task.id) === 1 && processesOf(work).length >= 3);
+    await until('the program and its two escaped children', () => {
+      return fleet.ledger.starts(task.id) === 1 && processesOf(work).length >= 3;
+    });
     expect(await fleet.client.tasks.cancel({ params: { id: task.id } })).toMatchObject({ status: 'in_progress' });
     const [ended] = await fleet.ended([task.id], 20_000);
     expect(ended).toMatchObject({ status: 'cancelled', attempts: 1 });

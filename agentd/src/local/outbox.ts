@@ -55,6 +55,6 @@ export const buryReport = async (
     details: error.details,
     request_id: error.request_id,
   };
-  await writeJsonFile(join(paths.dead_letter, `${key}.json`), { key, report, refusal });
+  await writeJsonFile(join(paths.dead_letter, `${key}.${report.verb}.json`), { key, report, refusal });
   outbox.dead += 1;
 };

@@ -11,7 +11,7 @@ import { removeDurable } from '../local/files.ts';
 import { attemptKey, journalAttempts, type NewAttempt, readAttempt, writeJsonFile } from '../local/journal.ts';
 import { attemptPaths } from '../local/paths.ts';
 import { abortWhen } from '../notifier.ts';
-import { claimBlock } from '../standing.ts';
+import { claimBlock, wantBeat } from '../standing.ts';
 import { usesSlot, viewAttempt } from '../task/attempt.ts';
 
 const BACKOFF = { min_ms: 200, max_ms: 30_000 };
@@ -88,7 +88,10 @@ const claimOnce = async (deps: Deps, slots: number, signal: AbortSignal): Promis
       client.tasks.claim({ body: { slots, wait_s, claim_id } }, { signal: limited }),
     );
     await acceptTasks(deps, tasks, claimed_at);
-    const quick = clock.uptime_ms() - claimed_at.uptime_ms < EMPTY_PAUSE_MS;
+    const waited_ms = clock.uptime_ms() - claimed_at.uptime_ms;
+    // Ended before its time: the coordinator has something to say (a cancel, a drain), and says it in a beat.
+    if (tasks.length === 0 && waited_ms < wait_s * 900) wantBeat(standing);
+    const quick = waited_ms < EMPTY_PAUSE_MS;
     if (tasks.length === 0 && quick) await sleep(EMPTY_PAUSE_MS * deps.random(), signal);
   } catch (error) {
     // Given up by ourselves: the claim id stays, so nothing that was granted meanwhile is lost.
@@ -128,7 +131,10 @@ export const runClaims = async (deps: Deps, signal: AbortSignal): Promise<void> 
       if (signal.aborted) return;
       noteRefusal(deps, error);
       const retry_in_ms = backoffDelay(failures++, BACKOFF, deps.random);
-      deps.log[failures <= 3 ? 'warn' : 'debug']({ retry_in_ms, error: describeError(error) }, 'claim not answered, trying again');
+      deps.log[failures <= 3 ? 'warn' : 'debug'](
+        { retry_in_ms, error: describeError(error) },
+        'claim not answered, trying again',
+      );
       await sleep(retry_in_ms, signal);
     }
   }

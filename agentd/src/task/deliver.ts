@@ -1,9 +1,10 @@
 import { describeError, untilAnswered } from '../answers.ts';
 import type { Deps } from '../deps.ts';
 import { writeDurable } from '../local/files.ts';
-import type { Report } from '../local/journal.ts';
+import { type Report, writeJsonFile } from '../local/journal.ts';
 import { buryReport } from '../local/outbox.ts';
 import { type Attempt, setPhase } from './attempt.ts';
+import { insteadOf } from './report.ts';
 
 const send = async ({ client }: Deps, id: number, report: Report, signal: AbortSignal): Promise<void> => {
   const params = { id };
@@ -14,7 +15,8 @@ const send = async ({ client }: Deps, id: number, report: Report, signal: AbortS
 
 /**
  * Delivers the terminal report, however long that takes. It is forgotten when the coordinator has it, or says that the
- * lease is lost (it keeps the body as evidence); what it refuses for ever goes to the dead letters.
+ * lease is lost (it keeps the body as evidence). What it refuses for ever goes to the dead letters, and a plain failure
+ * is sent in place of a result: else the task would run again until its limits, each time to be refused.
  */
 export const deliverReport = async (
   deps: Deps,
@@ -38,6 +40,11 @@ export const deliverReport = async (
       { attempt: attempt.key, error: describeError(answer.error) },
       'a report is refused for ever: it is kept in dead-letter',
     );
+    const substitute = insteadOf(report, answer.error);
+    if (substitute !== null) {
+      await writeJsonFile(attempt.files.report, substitute);
+      return deliverReport(deps, attempt, substitute, signal);
+    }
   }
   const outcome = answer.kind === 'answer' ? 'delivered' : answer.refusal;
   await writeDurable(attempt.files.acked, `${outcome}\n`);

@@ -93,6 +93,15 @@ const toComplete = (attempt: Attempt, said: Completed, common: object): Report =
   );
 };
 
+/** The failure that is told when a result is refused for ever; null for what is no result. */
+export const insteadOf = (refused: Report, error: Error): Report | null => {
+  if (refused.verb !== 'complete') return null;
+  const { epoch, usage, log_sizes } = refused.body;
+  const message = `The coordinator refuses the result: ${error.message}. The result is in dead-letter on the host.`;
+  const body = { epoch, retryable: false, kind: 'report_refused', message: cleanText(message), usage, log_sizes };
+  return { verb: 'fail', body: FailTask.parse(body) };
+};
+
 /** Composes the terminal report of an attempt whose processes have all ended. */
 export const composeReport = async (deps: Deps, attempt: Attempt): Promise<Report> => {
   const { intent, record } = attempt;

@@ -15,7 +15,7 @@ import type { ProcessId } from './process.ts';
  * - The executor runs in the foreground: in the background a shell would make it ignore INT for good.
  * - `exit` appears when the executor has ended; the shim itself ends when the pipes are drained, and then the log is whole.
  */
-export const SHIM = `#!/bin/sh
+const SHIM = `#!/bin/sh
 # Flotilla: runs one attempt. sh shim.sh ATTEMPT_DIR WORKDIR STDIN MARK COMMAND [ARG...]
 trap : TERM INT HUP
 umask 077

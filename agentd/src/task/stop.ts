@@ -68,9 +68,13 @@ const endKeepers = async ({ clock }: Deps, attempt: Attempt, shim: ProcessId, si
   const began = clock.uptime_ms();
   let look_ms = 5;
   while (!signal.aborted) {
-    const { keepers } = await findProcesses(attempt.mark, shim);
-    if (keepers.length === 0) return;
-    if (clock.uptime_ms() - began > KEEPERS_MS) await signalAll(keepers, 'SIGKILL');
+    const late = clock.uptime_ms() - began > KEEPERS_MS;
+    // The shim ends after its writers: only once it is gone is a pass over all processes worth its price.
+    if (late || !(await isRunning(shim))) {
+      const { keepers } = await findProcesses(attempt.mark, shim);
+      if (keepers.length === 0) return;
+      if (late) await signalAll(keepers, 'SIGKILL');
+    }
     await sleep(look_ms, signal);
     look_ms = Math.min(100, look_ms * 2);
   }

@@ -30,7 +30,7 @@ export type TaskRow = {
 };
 
 /** Statuses a verb may start from, for the `where` of its conditional update. */
-export const fromStates = (verb: TaskVerb): string[] => [...statesFor(taskMachine, verb)];
+const fromStates = (verb: TaskVerb): string[] => [...statesFor(taskMachine, verb)];
 
 /** Ends a live attempt and gives up its lease. False when it was not live any more. Locks lease, then attempt. */
 export const endAttempt = async (

@@ -20,7 +20,7 @@ const findToken = async (cli: Cli, options: GlobalOptions, url: string): Promise
   throw usageError('A token is needed to log in.', 'Use --token-file FILE, or --token - to read it from stdin.');
 };
 
-export const checkContextName = (name: string): string => {
+const checkContextName = (name: string): string => {
   if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name)) return name;
   throw usageError(`"${name}" is not a name for a context.`, 'Use letters, digits, ".", "_" and "-".');
 };

@@ -21,7 +21,7 @@ export function hashOf(data_dir: string): string {
   return createHash('sha256').update(data_dir).digest('hex').slice(0, 12);
 }
 
-export function socketPath(socket_dir: string): string {
+function socketPath(socket_dir: string): string {
   return join(socket_dir, `.s.PGSQL.${PORT}`);
 }
 

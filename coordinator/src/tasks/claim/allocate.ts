@@ -9,11 +9,14 @@ export type Candidate = {
   description: string;
 };
 
+/** By code unit, as ISO strings sort as times; localeCompare would put "~" before every digit. */
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
 /** Claim order: priority, then due date (none last), then age. */
 export const claimOrder = (a: Candidate, b: Candidate): number =>
   a.priority_rank - b.priority_rank ||
-  (a.due_date ?? '~').localeCompare(b.due_date ?? '~') || // ISO strings sort as times; "~" sorts after every digit
-  a.created_at.localeCompare(b.created_at) ||
+  compare(a.due_date ?? '~', b.due_date ?? '~') ||
+  compare(a.created_at, b.created_at) ||
   a.id - b.id;
 
 /**

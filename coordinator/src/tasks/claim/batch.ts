@@ -55,7 +55,12 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
       deps.classes.refresh(sql),
     ]);
     const agentById = new Map(agents.map((agent) => [agent.id, agent]));
-    const plans = requests.map((request) => plan(deps, request, agentById.get(request.agent_id), live));
+    // Of two requests of one agent the newer one counts, as for parked claims: each would see the same free slots.
+    const newest = new Map(requests.map((request, index) => [request.agent_id, index]));
+    const plans = requests.map((request, index) => {
+      const planned = plan(deps, request, agentById.get(request.agent_id), live);
+      return newest.get(request.agent_id) === index ? planned : { ...planned, wanted: 0 };
+    });
     const candidates = await lockHeads(db.sql, plans);
     const chosen = allocate(
       candidates,

@@ -52,8 +52,9 @@ export const createClaimDesk = (): ClaimDesk => {
         const hint = waiter.hint;
         waiter.hint = null;
         const result = await batcher(request);
-        if (result.task_ids.length > 0 || result.refused !== null) return result;
+        if (result.task_ids.length > 0) return result;
         if (hint !== null) pass(deps, hint, agent.id);
+        if (result.refused !== null) return result;
         const left = deadline - performance.now();
         if (left <= 0) return result;
         const rescan_ms = deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
@@ -61,6 +62,8 @@ export const createClaimDesk = (): ClaimDesk => {
       }
     } finally {
       if (waiters.get(request.agent_id) === waiter) waiters.delete(request.agent_id);
+      // It goes without having looked: whoever woke it counted on it.
+      if (waiter.hint !== null) pass(deps, waiter.hint, agent.id);
     }
   };
 
@@ -100,7 +103,8 @@ export const createClaimDesk = (): ClaimDesk => {
 };
 
 const nextLook = async (waiter: Waiter, ms: number, signal: AbortSignal): Promise<void> => {
-  if (waiter.hint !== null || waiter.ended) return;
+  // An abort that came during the scan raises no event any more.
+  if (waiter.hint !== null || waiter.ended || signal.aborted) return;
   const woken = new AbortController();
   const stop = () => woken.abort();
   waiter.look = stop;
