@@ -1,7 +1,7 @@
 import { createClient, group } from '@flotilla/shared';
 
 import type { Deps, HostDeps } from './deps.ts';
-import { createExecutor } from './executors/index.ts';
+import { openExecutor } from './executors/index.ts';
 import { createLink } from './link.ts';
 import { type Identity, readIdentity } from './local/identity.ts';
 import { openJournal, readAttempts, readJsonFile } from './local/journal.ts';
@@ -51,18 +51,26 @@ export const runAgent = async (
     user_agent: `flotilla-agentd/${VERSION}`,
   });
   try {
-    const executor = createExecutor(config);
+    const executor = await openExecutor(config, paths);
     await openJournal(paths);
     await installShim(paths.shim);
     const attempts = await replayAttempts(host);
     const outbox = await openOutbox(paths);
     const standing = createStanding(await readJsonFile(paths.applied, Applied));
-    const identity = (await readIdentity(paths)) ?? (await registerHost(host, client, [executor.name], signal));
+    const identity = (await readIdentity(paths)) ?? (await registerHost(host, client, executor, signal));
     if (identity === null) return;
     ({ token } = identity);
     const deps: Deps = { ...host, identity, client, executor, link: createLink(), standing, attempts, outbox };
     log.info(
-      { agent_id: identity.agent_id, name: identity.name, version: VERSION, url: config.url, held: attempts.size },
+      {
+        agent_id: identity.agent_id,
+        name: identity.name,
+        version: VERSION,
+        url: config.url,
+        executor: executor.name,
+        ...executor.about,
+        held: attempts.size,
+      },
       'ready',
     );
     onReady(identity);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 
 import { Name } from '@flotilla/shared';
 import { z } from 'zod';
@@ -43,6 +43,8 @@ const Command = z
       )
       .min(1, 'it is empty'),
   );
+
+const Path = z.string().min(1, 'it is empty');
 
 const EnvNames = z
   .string()
@@ -100,12 +102,36 @@ const settings = {
     remedy: 'set it to the number of tasks to run at a time, 1 to 1024',
   },
   FLOTILLA_EXECUTOR: {
-    rule: z.literal('command', 'this build supports only "command"').default('command'),
-    remedy: 'set it to command, or leave it out',
+    rule: z.enum(['command', 'openclaw'], 'it is neither "command" nor "openclaw"').default('command'),
+    remedy: 'set it to command or openclaw, or leave it out',
   },
   FLOTILLA_COMMAND: {
-    rule: Command,
+    rule: Command.optional(),
     remedy: 'set it to the argv to run as a JSON array, for example ["my-agent","--file","{prompt_file}"]',
+  },
+  FLOTILLA_OPENCLAW_BIN: {
+    rule: Path.default('openclaw'),
+    remedy: 'set it to the path of openclaw, or leave it out when openclaw is in PATH',
+  },
+  FLOTILLA_OPENCLAW_NODE: {
+    rule: Path.refine((path) => basename(path) === 'node', 'its last part is not "node"').optional(),
+    remedy: 'set it to the path of a node that OpenClaw supports, for example /opt/node24/bin/node',
+  },
+  FLOTILLA_OPENCLAW_CONFIG: {
+    rule: Path.optional(),
+    remedy: 'set it to the path of an OpenClaw configuration in JSON, with models.providers and their keys as ${NAME}',
+  },
+  FLOTILLA_OPENCLAW_ENV_FILE: {
+    rule: Path.optional(),
+    remedy: 'set it to the path of a file (0600) of NAME=value lines that only OpenClaw gets',
+  },
+  FLOTILLA_OPENCLAW_MODEL: {
+    rule: z.string().min(1, 'it is empty').optional(),
+    remedy: 'set it to the model of tasks that name none, for example anthropic/claude-sonnet-4-6',
+  },
+  FLOTILLA_OPENCLAW_SOUL_FILE: {
+    rule: Path.optional(),
+    remedy: 'set it to the path of a text that is given to every task as SOUL.md',
   },
   FLOTILLA_KILL_GRACE_MS: {
     rule: whole(0, 600_000).default(10_000),
@@ -151,6 +177,12 @@ const Settings = z.object({
   FLOTILLA_SLOTS: settings.FLOTILLA_SLOTS.rule,
   FLOTILLA_EXECUTOR: settings.FLOTILLA_EXECUTOR.rule,
   FLOTILLA_COMMAND: settings.FLOTILLA_COMMAND.rule,
+  FLOTILLA_OPENCLAW_BIN: settings.FLOTILLA_OPENCLAW_BIN.rule,
+  FLOTILLA_OPENCLAW_NODE: settings.FLOTILLA_OPENCLAW_NODE.rule,
+  FLOTILLA_OPENCLAW_CONFIG: settings.FLOTILLA_OPENCLAW_CONFIG.rule,
+  FLOTILLA_OPENCLAW_ENV_FILE: settings.FLOTILLA_OPENCLAW_ENV_FILE.rule,
+  FLOTILLA_OPENCLAW_MODEL: settings.FLOTILLA_OPENCLAW_MODEL.rule,
+  FLOTILLA_OPENCLAW_SOUL_FILE: settings.FLOTILLA_OPENCLAW_SOUL_FILE.rule,
   FLOTILLA_KILL_GRACE_MS: settings.FLOTILLA_KILL_GRACE_MS.rule,
   FLOTILLA_LOG_POLL_MS: settings.FLOTILLA_LOG_POLL_MS.rule,
   FLOTILLA_MAX_LOG_BYTES: settings.FLOTILLA_MAX_LOG_BYTES.rule,
@@ -246,6 +278,33 @@ const joinTokenReader = (inline: string | undefined, path: string | undefined) =
   }
 };
 
+/** What the chosen executor cannot do without. */
+const NEEDED = { command: 'FLOTILLA_COMMAND', openclaw: 'FLOTILLA_OPENCLAW_CONFIG' } as const;
+
+export type OpenClawSettings = {
+  bin: string;
+  node: string | null;
+  config_file: string;
+  env_file: string | null;
+  model: string | null;
+  soul_file: string | null;
+};
+
+/** Null unless this host runs OpenClaw. A name without a slash is looked up in PATH; everything else becomes absolute. */
+const openclawSettings = (value: z.infer<typeof Settings>): OpenClawSettings | null => {
+  if (value.FLOTILLA_EXECUTOR !== 'openclaw') return null;
+  const absolute = (path: string | undefined) => (path === undefined ? null : resolve(path));
+  const bin = value.FLOTILLA_OPENCLAW_BIN;
+  return {
+    bin: bin.includes('/') ? resolve(bin) : bin,
+    node: absolute(value.FLOTILLA_OPENCLAW_NODE),
+    config_file: resolve(value.FLOTILLA_OPENCLAW_CONFIG ?? ''),
+    env_file: absolute(value.FLOTILLA_OPENCLAW_ENV_FILE),
+    model: value.FLOTILLA_OPENCLAW_MODEL ?? null,
+    soul_file: absolute(value.FLOTILLA_OPENCLAW_SOUL_FILE),
+  };
+};
+
 /** Environment over config file over defaults. Throws `ConfigError` with every problem at once. */
 export const loadConfig = (argv: readonly string[], env: Env = process.env) => {
   const path = configPath(argv, env);
@@ -253,13 +312,15 @@ export const loadConfig = (argv: readonly string[], env: Env = process.env) => {
   for (const key of Object.keys(settings)) if (env[key] !== undefined && env[key] !== '') given[key] = env[key];
   const parsed = Settings.safeParse(given);
   const sentences = new Map<string, string>();
+  const needed = NEEDED[given.FLOTILLA_EXECUTOR === 'openclaw' ? 'openclaw' : 'command'];
+  if (given[needed] === undefined) sentences.set(needed, `${needed} is not set: ${settings[needed].remedy}.`);
   for (const issue of parsed.error?.issues ?? []) {
     // The issue's first path element is a key of the object that was parsed.
     const key = String(issue.path[0]) as keyof typeof settings;
     const problem = given[key] === undefined ? 'is not set' : `cannot be used (${issue.message})`;
     if (!sentences.has(key)) sentences.set(key, `${key} ${problem}: ${settings[key].remedy}.`);
   }
-  if (!parsed.success) throw new ConfigError([...sentences.values()]);
+  if (!parsed.success || sentences.size > 0) throw new ConfigError([...sentences.values()]);
   const value = parsed.data;
   if (value.FLOTILLA_URL.startsWith('http:') && !isLoopback(value.FLOTILLA_URL) && !value.FLOTILLA_INSECURE) {
     throw new ConfigError([
@@ -272,8 +333,9 @@ export const loadConfig = (argv: readonly string[], env: Env = process.env) => {
     state_dir: resolve(value.FLOTILLA_STATE_DIR ?? defaultStateDir()),
     agent_name: value.FLOTILLA_AGENT_NAME ?? sanitizeName(hostname()),
     slots: value.FLOTILLA_SLOTS,
-    executor: value.FLOTILLA_EXECUTOR,
-    command: value.FLOTILLA_COMMAND,
+    /** The argv of the executor `command`; empty under another one. */
+    command: value.FLOTILLA_COMMAND ?? [],
+    openclaw: openclawSettings(value),
     kill_grace_ms: value.FLOTILLA_KILL_GRACE_MS,
     log_poll_ms: value.FLOTILLA_LOG_POLL_MS,
     max_log_bytes: value.FLOTILLA_MAX_LOG_BYTES,

@@ -1,3 +1,4 @@
+// Longer than most: everything a person may do with an agent shares its fleet.
 import { describe, expect, test } from 'vitest';
 
 import { testApp } from './lib/app.ts';

@@ -1,3 +1,4 @@
+// Longer than most: order, contention, replay and waiting share one desk.
 import { type CreateTask, priorities, sleep } from '@flotilla/shared';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -21,7 +22,9 @@ describe('allocate', () => {
   const candidate = fc.record({
     queue_class_id: fc.integer({ min: 1, max: 5 }),
     priority_rank: fc.integer({ min: 1, max: 4 }),
-    due_date: fc.option(fc.constantFrom('2030-01-01T00:00:00.000Z', '2030-01-02T00:00:00.000Z', '2031-01-01T00:00:00.000Z')),
+    due_date: fc.option(
+      fc.constantFrom('2030-01-01T00:00:00.000Z', '2030-01-02T00:00:00.000Z', '2031-01-01T00:00:00.000Z'),
+    ),
     created_at: fc.constantFrom('2029-01-01T00:00:00.000Z', '2029-01-01T00:00:00.001Z', '2029-02-01T00:00:00.000Z'),
   });
   const candidates = fc
@@ -41,7 +44,7 @@ describe('allocate', () => {
           const got = chosen.filter(({ request }) => request === index).map(({ task }) => task);
           expect(got.length).toBeLessThanOrEqual(wanted);
           expect(got.every((task) => classes.includes(task.queue_class_id))).toBe(true);
-          expect(got).toEqual([...got].sort(claimOrder));
+          expect(got).toEqual(got.toSorted(claimOrder));
           const left = pool.filter((task) => !chosen.some((choice) => choice.task.id === task.id));
           if (got.length < wanted) expect(left.some((task) => classes.includes(task.queue_class_id))).toBe(false);
         });
@@ -55,7 +58,7 @@ describe('allocate', () => {
         const chosen = allocate(pool, [{ wanted, classes: [1, 2, 3, 4, 5] }]).map(({ task }) => task.id);
         const time = (iso: string | null) => (iso === null ? Number.POSITIVE_INFINITY : Date.parse(iso));
         const apart = (a: number, b: number) => (a === b ? 0 : a - b);
-        const expected = [...pool].sort(
+        const expected = pool.toSorted(
           (a, b) =>
             a.priority_rank - b.priority_rank ||
             apart(time(a.due_date), time(b.due_date)) ||
@@ -70,8 +73,14 @@ describe('allocate', () => {
   test('takes turns: of equal requesters none gets two more than another', () => {
     fc.assert(
       fc.property(candidates, fc.integer({ min: 2, max: 6 }), (pool, count) => {
-        const chosen = allocate(pool, Array.from({ length: count }, () => ({ wanted: 100, classes: [1, 2, 3, 4, 5] })));
-        const got = Array.from({ length: count }, (_, index) => chosen.filter(({ request }) => request === index).length);
+        const chosen = allocate(
+          pool,
+          Array.from({ length: count }, () => ({ wanted: 100, classes: [1, 2, 3, 4, 5] })),
+        );
+        const got = Array.from(
+          { length: count },
+          (_, index) => chosen.filter(({ request }) => request === index).length,
+        );
         expect(Math.max(...got) - Math.min(...got)).toBeLessThanOrEqual(1);
       }),
     );
@@ -86,11 +95,19 @@ describe('order and matching', () => {
     for (let index = 0; index < 24; index++) {
       const priority = priorities[(index * 7) % 4] ?? 'low';
       const due_date = index % 3 === 0 ? null : `203${(index * 5) % 4}-01-01T00:00:00.000Z`;
-      const demands: Partial<CreateTask>[] = [{}, { required_tags: ['a'] }, { executor: 'claude' }, { assigned_to: agent.name }, { required_tags: ['b', 'a'] }];
+      const demands: Partial<CreateTask>[] = [
+        {},
+        { required_tags: ['a'] },
+        { executor: 'claude' },
+        { assigned_to: agent.name },
+        { required_tags: ['b', 'a'] },
+      ];
       const { id } = await workspace.task({ priority, due_date, ...demands[index % demands.length] });
       made.push({ id, rank: priorities.indexOf(priority), due: due_date ?? '~' });
     }
-    const expected = [...made].sort((x, y) => x.rank - y.rank || (x.due < y.due ? -1 : x.due > y.due ? 1 : 0) || x.id - y.id).map(({ id }) => id);
+    const expected = [...made]
+      .toSorted((x, y) => x.rank - y.rank || (x.due < y.due ? -1 : x.due > y.due ? 1 : 0) || x.id - y.id)
+      .map(({ id }) => id);
     const got: number[] = [];
     for (let index = 0; index < made.length; index++) {
       const task = await agent.claimOne();
@@ -133,13 +150,29 @@ describe('order and matching', () => {
     const task = await workspace.task({ description: 'words', metadata: { k: 1 }, timeout_s: 77 });
     const before = Date.now();
     const claimed = await agent.claimOne();
-    expect(claimed).toMatchObject({ id: task.id, ref: task.ref, prompt: 'a task\n\nwords', attempt: 1, timeout_s: 77, metadata: { k: 1 } });
+    expect(claimed).toMatchObject({
+      id: task.id,
+      ref: task.ref,
+      prompt: 'a task\n\nwords',
+      attempt: 1,
+      timeout_s: 77,
+      metadata: { k: 1 },
+    });
     expect(claimed.lease_ms).toBeGreaterThan(80_000);
     expect(claimed.lease_ms).toBeLessThanOrEqual(90_000);
     const row = await workspace.read(task);
-    expect(row).toMatchObject({ status: 'in_progress', claimed_by: agent.name, epoch: claimed.epoch, attempts: 1, assigned_to: null, waiting_for: null });
+    expect(row).toMatchObject({
+      status: 'in_progress',
+      claimed_by: agent.name,
+      epoch: claimed.epoch,
+      attempts: 1,
+      assigned_to: null,
+      waiting_for: null,
+    });
     expect(Date.parse(row.lease_expires_at ?? '')).toBeGreaterThan(before + 80_000);
-    expect(await workspace.attempts(task)).toMatchObject([{ id: claimed.attempt_id, state: 'claimed', epoch: claimed.epoch, agent: agent.name }]);
+    expect(await workspace.attempts(task)).toMatchObject([
+      { id: claimed.attempt_id, state: 'claimed', epoch: claimed.epoch, agent: agent.name },
+    ]);
     const poller = await workspace.pollAgent();
     await workspace.task();
     expect((await poller.claimOne()).lease_ms).toBeGreaterThan(590_000);
@@ -153,7 +186,7 @@ describe('order and matching', () => {
       await workspace.task();
       epochs.push((await agent.claimOne()).epoch);
     }
-    expect(epochs).toEqual([...new Set(epochs)].sort((a, b) => a - b));
+    expect(epochs).toEqual([...new Set(epochs)].toSorted((a, b) => a - b));
   });
 });
 
@@ -175,7 +208,7 @@ describe('under contention', () => {
     await Promise.all(Array.from({ length: 200 }, () => workspace.task()));
     const done: number[] = [];
     const work = async (agent: TestAgent) => {
-      for (let empty = 0; empty < 3; ) {
+      for (let empty = 0; empty < 3;) {
         const tasks = await agent.claim(4);
         if (tasks.length === 0) empty += 1;
         for (const task of tasks) {
@@ -185,7 +218,7 @@ describe('under contention', () => {
       }
     };
     await Promise.all(agents.map(work));
-    expect(done.sort((a, b) => a - b)).toEqual([...new Set(done)]);
+    expect(done.toSorted((a, b) => a - b)).toEqual([...new Set(done)]);
     expect(done).toHaveLength(200);
   });
 
@@ -195,7 +228,9 @@ describe('under contention', () => {
     const params = { id: agent.id };
     const outcomes = { claimed: 0, refused: 0 };
     const live = async () => {
-      const [row] = await app.sql<{ count: number }[]>`select count(*)::int as count from attempts where agent_id = ${agent.id}`;
+      const [row] = await app.sql<
+        { count: number }[]
+      >`select count(*)::int as count from attempts where agent_id = ${agent.id}`;
       return row?.count ?? 0;
     };
     for (let round = 0; round < 200; round++) {
@@ -225,7 +260,9 @@ describe('replay', () => {
     const first = await agent.claim(2, { claim_id: 'c-1' });
     expect(first).toHaveLength(2);
     const again = await agent.claim(2, { claim_id: 'c-1' });
-    expect(again.map(({ id, epoch, attempt_token }) => [id, epoch, attempt_token])).toEqual(first.map(({ id, epoch, attempt_token }) => [id, epoch, attempt_token]));
+    expect(again.map(({ id, epoch, attempt_token }) => [id, epoch, attempt_token])).toEqual(
+      first.map(({ id, epoch, attempt_token }) => [id, epoch, attempt_token]),
+    );
     await agent.complete(first[0] ?? { id: 0, epoch: 0 });
     expect((await agent.claim(5, { claim_id: 'c-1' })).map(({ id }) => id)).toEqual([first[1]?.id]);
     // Also while draining or disabled: that work is already his.
@@ -417,9 +454,16 @@ describe('forms of the same call', () => {
     expect(next).toMatchObject({ status: 200, body: { id: tasks[0]?.id, kind: 'task' } });
     expect(next.headers.get('cache-control')).toBe('no-store');
     expect((await app.request('GET', '/api/tasks/next?claim_id=n1', key)).body.id).toBe(tasks[0]?.id);
-    expect((await app.request('PATCH', '/api/v1/tasks/claim', { ...key, body: { slots: 1 } })).body).toMatchObject({ tasks: [{ id: tasks[1]?.id }] });
-    expect((await app.request('POST', '/api/tasks/claim', { ...key, body: { slots: 1 } })).body).toMatchObject({ tasks: [{ id: tasks[2]?.id }] });
-    const patched = await app.request('PATCH', `/api/tasks/${tasks[0]?.id}/complete`, { ...key, body: { epoch: next.body.epoch, resolution: 'ok' } });
+    expect((await app.request('PATCH', '/api/v1/tasks/claim', { ...key, body: { slots: 1 } })).body).toMatchObject({
+      tasks: [{ id: tasks[1]?.id }],
+    });
+    expect((await app.request('POST', '/api/tasks/claim', { ...key, body: { slots: 1 } })).body).toMatchObject({
+      tasks: [{ id: tasks[2]?.id }],
+    });
+    const patched = await app.request('PATCH', `/api/tasks/${tasks[0]?.id}/complete`, {
+      ...key,
+      body: { epoch: next.body.epoch, resolution: 'ok' },
+    });
     expect(patched).toMatchObject({ status: 200, body: { status: 'done' } });
     // Never a cookie, never a query parameter.
     for (const how of [{ headers: { cookie: `token=${agent.token}` } }, {}]) {
@@ -429,7 +473,10 @@ describe('forms of the same call', () => {
 
   test('people may not claim', async () => {
     const workspace = await app.workspace();
-    await expect(workspace.admin.tasks.claim({ body: { slots: 1 } })).rejects.toMatchObject({ status: 403, code: 'forbidden' });
+    await expect(workspace.admin.tasks.claim({ body: { slots: 1 } })).rejects.toMatchObject({
+      status: 403,
+      code: 'forbidden',
+    });
     expect((await app.request('POST', '/api/v1/tasks/claim', { body: { slots: 1 } })).status).toBe(401);
   });
 });

@@ -1,3 +1,4 @@
+// Longer than most: leases, holds and the three guards share one service row.
 import { taskLimits } from '@flotilla/shared';
 import { beforeEach, describe, expect, test } from 'vitest';
 
@@ -70,9 +71,13 @@ describe('a lease', () => {
     const { workspace, agent, task, held } = await running();
     await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
     await app.expire();
-    expect((await agent.beat([held])).attempts).toEqual([{ task_id: task.id, epoch: held.epoch, verdict: 'lost', lease_ms: null }]);
+    expect((await agent.beat([held])).attempts).toEqual([
+      { task_id: task.id, epoch: held.epoch, verdict: 'lost', lease_ms: null },
+    ]);
     expect((await workspace.read(task)).status).toBe('inbox');
-    expect((await agent.beat([{ id: task.id, epoch: held.epoch + 1_000_000 }])).attempts).toMatchObject([{ verdict: 'lost' }]);
+    expect((await agent.beat([{ id: task.id, epoch: held.epoch + 1_000_000 }])).attempts).toMatchObject([
+      { verdict: 'lost' },
+    ]);
   });
 
   test('is never renewed beyond timeout_s and the kill grace', async () => {
@@ -99,7 +104,12 @@ describe('a lease', () => {
     }
     await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
     await app.expire();
-    expect(await workspace.read(task)).toMatchObject({ status: 'failed', stale_requeues: 6, failure: { kind: 'host_lost' }, completed_at: expect.any(String) as string });
+    expect(await workspace.read(task)).toMatchObject({
+      status: 'failed',
+      stale_requeues: 6,
+      failure: { kind: 'host_lost' },
+      completed_at: expect.any(String) as string,
+    });
   });
 
   test('of a cancelled task ends it', async () => {
@@ -107,7 +117,10 @@ describe('a lease', () => {
     await workspace.admin.tasks.cancel({ params: { id: task.id }, body: {} });
     await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
     await app.expire();
-    expect(await workspace.read(task)).toMatchObject({ status: 'cancelled', completed_at: expect.any(String) as string });
+    expect(await workspace.read(task)).toMatchObject({
+      status: 'cancelled',
+      completed_at: expect.any(String) as string,
+    });
     expect(await workspace.attempts(task)).toMatchObject([{ state: 'lost' }]);
   });
 
@@ -166,7 +179,9 @@ describe('on_host_loss: hold', () => {
 
 describe('a gap in service', () => {
   const restartAfter = (gap_ms: number) =>
-    app.sql`update service set alive_at = clock_timestamp() - ${gap_ms} * interval '1 ms'`.then(() => markAlive(app.deps));
+    app.sql`update service set alive_at = clock_timestamp() - ${gap_ms} * interval '1 ms'`.then(() =>
+      markAlive(app.deps),
+    );
   const suspendedFor = async () => {
     const [row] = await app.sql<{ ms: number | null }[]>`
       select (extract(epoch from expiry_suspended_until - flotilla_now()) * 1000)::float8 as ms from service`;
@@ -174,7 +189,12 @@ describe('a gap in service', () => {
   };
 
   test('suspends expiry for half its length, within bounds', async () => {
-    for (const [gap_ms, expected] of [[15_000, null], [30_000, 60_000], [200_000, 100_000], [HOUR_MS, 300_000]] as const) {
+    for (const [gap_ms, expected] of [
+      [15_000, null],
+      [30_000, 60_000],
+      [200_000, 100_000],
+      [HOUR_MS, 300_000],
+    ] as const) {
       await app.sql`update service set expiry_suspended_until = null, suspended_reason = null`;
       await restartAfter(gap_ms);
       const ms = await suspendedFor();
@@ -239,7 +259,9 @@ describe('mass silence', () => {
     await workspace.tasks(count);
     const held = await Promise.all(agents.map((agent) => agent.claimOne()));
     const beatOn = () =>
-      Promise.all(agents.slice(silent).map((agent: TestAgent, index) => agent.beat(held.slice(silent).slice(index, index + 1))));
+      Promise.all(
+        agents.slice(silent).map((agent: TestAgent, index) => agent.beat(held.slice(silent).slice(index, index + 1))),
+      );
     const requeued = async () => (await workspace.admin.workspaces.status()).tasks.inbox ?? 0;
     for (let elapsed = 0; elapsed < 121_000; elapsed += 40_500) {
       await app.shiftClock(40_500);
@@ -289,17 +311,31 @@ describe('mass silence', () => {
       expect((await agent.beat(held.slice(index, index + 1))).attempts).toMatchObject([{ verdict: 'renewed' }]);
     }
     expect(await requeued()).toBe(0);
+    await app.shiftClock(15 * 60_000);
+    for (const [index, agent] of agents.entries()) await agent.beat(held.slice(index, index + 1));
+    expect(await app.expire()).toBeNull();
+    expect(await requeued()).toBe(0);
+    // The episode is closed: the next one is noticed again.
     const [row] = await app.sql<{ since: string | null }[]>`select mass_silence_since as since from service`;
-    expect(row?.since).not.toBeNull();
-    // All are back: expiry is no longer held up, whatever is left of the hold time.
-    await until('expiry goes on', async () => (await app.expire()) === null, 2_000);
+    expect(row?.since).toBeNull();
+  });
+
+  test('is over when an operator says so', async () => {
+    const { beatOn, requeued } = await silence(4, 2);
+    expect(await app.expire()).toBe('mass silence');
+    await app.sql`update service set mass_silence_released_at = flotilla_now()`;
+    await beatOn();
+    expect(await app.expire()).toBeNull();
+    expect(await requeued()).toBe(2);
   });
 
   test('does not count poll-only, disabled, detached and long lost agents', async () => {
     const workspace = await app.workspace();
     const gone = await workspace.agent({ online: true });
     await app.shiftClock(11 * 60_000);
-    const [one, two, disabled, detached] = await Promise.all(Array.from({ length: 4 }, () => workspace.agent({ online: true })));
+    const [one, two, disabled, detached] = await Promise.all(
+      Array.from({ length: 4 }, () => workspace.agent({ online: true })),
+    );
     await workspace.admin.agents.patch({ params: { id: disabled?.id ?? 0 }, body: { disabled: true } });
     await detached?.beat([], { state: 'detached' });
     const poll = await workspace.pollAgent();

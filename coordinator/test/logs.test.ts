@@ -12,7 +12,8 @@ const running = async () => {
   const agent = await workspace.agent();
   const task = await workspace.task();
   const held = await agent.claimOne();
-  const read = async (search = '') => (await app.request('GET', `/api/v1/tasks/${task.id}/log${search}`, { token: workspace.token })).text;
+  const read = async (search = '') =>
+    (await app.request('GET', `/api/v1/tasks/${task.id}/log${search}`, { token: workspace.token })).text;
   return { workspace, agent, task, held, read };
 };
 
@@ -30,7 +31,11 @@ describe('append', () => {
   test('a gap is 409 with the wanted offset', async () => {
     const { agent, held, read } = await running();
     await agent.log(held, 0, 'abc');
-    await expect(agent.log(held, 5, 'x')).rejects.toMatchObject({ status: 409, code: 'log_gap', details: { wanted_offset: 3 } });
+    await expect(agent.log(held, 5, 'x')).rejects.toMatchObject({
+      status: 409,
+      code: 'log_gap',
+      details: { wanted_offset: 3 },
+    });
     expect(await read()).toBe('abc');
   });
 
@@ -62,7 +67,10 @@ describe('append', () => {
 
   test('of more than 1 MiB is refused', async () => {
     const { agent, held, read } = await running();
-    await expect(agent.log(held, 0, new Uint8Array(1_048_577))).rejects.toMatchObject({ status: 413, code: 'body_too_large' });
+    await expect(agent.log(held, 0, new Uint8Array(1_048_577))).rejects.toMatchObject({
+      status: 413,
+      code: 'body_too_large',
+    });
     expect(await read()).toBe('');
   });
 
@@ -84,7 +92,11 @@ describe('after the attempt ended', () => {
     await agent.log(held, 0, 'abc');
     await agent.complete(held, { log_sizes: { stdout: 6, stderr: 2 } });
     expect(await agent.log(held, 3, 'def')).toEqual({ next_offset: 6 });
-    await expect(agent.log(held, 6, 'g')).rejects.toMatchObject({ status: 409, code: 'lease_lost', details: { size: 6, final_size: 6 } });
+    await expect(agent.log(held, 6, 'g')).rejects.toMatchObject({
+      status: 409,
+      code: 'lease_lost',
+      details: { size: 6, final_size: 6 },
+    });
     expect(await agent.log(held, 0, 'EE', 'stderr')).toEqual({ next_offset: 2 });
     expect(await read('?stream=stdout')).toBe('abcdef');
     const [attempt] = await workspace.attempts(task);

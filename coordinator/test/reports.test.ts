@@ -1,3 +1,4 @@
+// Longer than most: every report of an agent, its repeats and its races share their set-up.
 import { type ClaimedTask, sleep, taskLimits } from '@flotilla/shared';
 import { describe, expect, test } from 'vitest';
 
@@ -21,7 +22,10 @@ const running = async (fields: Parameters<Awaited<ReturnType<typeof app.workspac
 describe('the same report again', () => {
   test('start: repeated, it changes nothing', async () => {
     const { workspace, agent, task, claimed } = await running();
-    await agent.client.tasks.start({ params: { id: task.id }, body: { epoch: claimed.epoch, executor: 'claude', session_id: 's1' } });
+    await agent.client.tasks.start({
+      params: { id: task.id },
+      body: { epoch: claimed.epoch, executor: 'claude', session_id: 's1' },
+    });
     const first = await workspace.read(task);
     await agent.start(claimed);
     expect(await workspace.read(task)).toEqual(first);
@@ -56,13 +60,22 @@ describe('the same report again', () => {
   test('fail: counted once', async () => {
     const { workspace, agent, task, claimed } = await running();
     for (let sends = 0; sends < 3; sends++) expect(await agent.fail(claimed)).toEqual({ status: 'inbox' });
-    expect(await workspace.read(task)).toMatchObject({ dispatch_attempts: 1, failure: { kind: 'exit_code', message: 'it ended with 1' } });
+    expect(await workspace.read(task)).toMatchObject({
+      dispatch_attempts: 1,
+      failure: { kind: 'exit_code', message: 'it ended with 1' },
+    });
   });
 
   test('unclaim: handing back twice is no mistake, and counts nothing', async () => {
     const { workspace, agent, task, claimed } = await running();
     for (let sends = 0; sends < 3; sends++) expect(await agent.unclaim(claimed)).toBeNull();
-    expect(await workspace.read(task)).toMatchObject({ status: 'inbox', dispatch_attempts: 0, stale_requeues: 0, attempts: 1, deferred_until: null });
+    expect(await workspace.read(task)).toMatchObject({
+      status: 'inbox',
+      dispatch_attempts: 0,
+      stale_requeues: 0,
+      attempts: 1,
+      deferred_until: null,
+    });
     expect(await workspace.attempts(task)).toMatchObject([{ state: 'released', failure: { kind: 'released' } }]);
     const again = await agent.claimOne();
     expect(await agent.unclaim(claimed)).toBeNull();
@@ -84,7 +97,9 @@ describe('who may report', () => {
       expect((await stranger.beat([claimed])).attempts).toMatchObject([{ verdict: 'lost' }]);
     }
     await expect(agent.complete({ id: task.id, epoch: claimed.epoch + 1 })).rejects.toMatchObject({ status: 404 });
-    await expect(workspace.admin.tasks.complete({ params: { id: task.id }, body: { epoch: claimed.epoch, resolution: 'x' } })).rejects.toMatchObject({ status: 403 });
+    await expect(
+      workspace.admin.tasks.complete({ params: { id: task.id }, body: { epoch: claimed.epoch, resolution: 'x' } }),
+    ).rejects.toMatchObject({ status: 403 });
     expect((await workspace.read(task)).status).toBe('in_progress');
   });
 });
@@ -162,7 +177,12 @@ describe('failures', () => {
       }
       expect(delays).toEqual([5, 10, 20, 40, 80]);
       expect(await agent.fail(held)).toEqual({ status: 'failed' });
-      expect(await workspace.read(task)).toMatchObject({ status: 'failed', dispatch_attempts: 6, deferred_until: null, completed_at: expect.any(String) as string });
+      expect(await workspace.read(task)).toMatchObject({
+        status: 'failed',
+        dispatch_attempts: 6,
+        deferred_until: null,
+        completed_at: expect.any(String) as string,
+      });
     } finally {
       app.deps.random = Math.random;
     }
@@ -171,7 +191,9 @@ describe('failures', () => {
   test('ask for a time: the back-off comes on top', async () => {
     const { workspace, agent, task, claimed } = await running();
     app.deps.random = () => 0;
-    await agent.fail(claimed, { retry_after_s: 3600, kind: 'rate_limit' }).finally(() => (app.deps.random = Math.random));
+    await agent
+      .fail(claimed, { retry_after_s: 3600, kind: 'rate_limit' })
+      .finally(() => (app.deps.random = Math.random));
     const row = await workspace.read(task);
     expect(Date.parse(row.deferred_until ?? '') - Date.parse(row.updated_at)).toBeGreaterThanOrEqual(3_599_000);
     expect(row.waiting_for?.code).toBe('deferred');
@@ -217,7 +239,7 @@ describe('races', () => {
       expect(held).toHaveLength(30);
       await app.shiftClock(EXPIRED_MS);
       // Spread over the time that expiring thirty of them takes, so that both orders happen.
-      let open = held.length;
+      const open = new Set(held);
       const completions = held.map(async (task, index) => {
         await pause((index * 7) % 100);
         try {
@@ -227,13 +249,13 @@ describe('races', () => {
           expect(error).toMatchObject(lost);
           return false;
         } finally {
-          open -= 1;
+          open.delete(task);
         }
       });
       const expiries = Array.from({ length: 3 }, () => app.expire());
       const claimAll = async () => {
         const got: ClaimedTask[] = [];
-        while (open > 0) got.push(...(await second.claim(2)));
+        while (open.size > 0) got.push(...(await second.claim(2)));
         return got;
       };
       const [won, , claimed] = await Promise.all([Promise.all(completions), Promise.all(expiries), claimAll()]);
@@ -250,7 +272,10 @@ describe('races', () => {
         } else {
           outcomes.second += 1;
           expect(row).toMatchObject({ status: 'in_progress', epoch: again.epoch, claimed_by: second.name });
-          expect(attempts).toMatchObject([{ state: 'claimed' }, { state: 'lost', late_result: { resolution: 'done' } }]);
+          expect(attempts).toMatchObject([
+            { state: 'claimed' },
+            { state: 'lost', late_result: { resolution: 'done' } },
+          ]);
           await second.complete(again);
         }
       }
@@ -305,7 +330,8 @@ describe('usage', () => {
     const { workspace, agent, task, claimed } = await running();
     const { tasks } = agent.client;
     expect((await workspace.read(task)).cost_usd_micros).toBeNull();
-    for (const seq of [1, 2, 2, 3, 1]) await tasks.usage(usage(claimed, seq, { mode: 'delta', input_tokens: 10, output_tokens: 1 }));
+    for (const seq of [1, 2, 2, 3, 1])
+      await tasks.usage(usage(claimed, seq, { mode: 'delta', input_tokens: 10, output_tokens: 1 }));
     expect(await workspace.read(task)).toMatchObject({ input_tokens: 30, output_tokens: 3, cost_usd_micros: null });
     await tasks.usage(usage(claimed, 4, { mode: 'delta', cost_usd_micros: 0 }));
     expect((await workspace.read(task)).cost_usd_micros).toBe(0);
@@ -314,11 +340,17 @@ describe('usage', () => {
   test('comes with the report as well, is welcome after the end, and sums over attempts', async () => {
     const { workspace, agent, task, claimed } = await running();
     const report = { seq: 1, mode: 'cumulative' as const, input_tokens: 5, output_tokens: 5, cost_usd_micros: 100 };
-    await agent.client.tasks.fail({ params: { id: task.id }, body: { epoch: claimed.epoch, retryable: true, kind: 'x', message: 'x', usage: report } });
+    await agent.client.tasks.fail({
+      params: { id: task.id },
+      body: { epoch: claimed.epoch, retryable: true, kind: 'x', message: 'x', usage: report },
+    });
     await agent.client.tasks.usage(usage(claimed, 2, { input_tokens: 7, output_tokens: 7, cost_usd_micros: 150 }));
     await undefer();
     const again = await agent.claimOne();
-    await agent.client.tasks.complete({ params: { id: task.id }, body: { epoch: again.epoch, resolution: 'ok', usage: report } });
+    await agent.client.tasks.complete({
+      params: { id: task.id },
+      body: { epoch: again.epoch, resolution: 'ok', usage: report },
+    });
     expect(await workspace.read(task)).toMatchObject({ input_tokens: 12, cost_usd_micros: 250 });
     expect((await workspace.attempts(task)).map(({ cost_usd_micros }) => cost_usd_micros)).toEqual([100, 150]);
   });

@@ -1,3 +1,4 @@
+// Longer than most: every edge of the machine that people take.
 import {
   can,
   isTerminal,
@@ -128,7 +129,7 @@ describe('list', () => {
       await workspace.task();
     } while (cursor !== undefined);
     expect(pages).toBe(3);
-    expect(seen).toEqual(made.map(({ id }) => id).sort((a, b) => b - a));
+    expect(seen).toEqual(made.map(({ id }) => id).toSorted((a, b) => b - a));
   });
 
   test('filters by status, priority, names and tag, and refuses filters it does not know', async () => {

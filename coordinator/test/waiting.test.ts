@@ -1,5 +1,5 @@
 import { type CreateTask, type WaitingCode, waitingCodes } from '@flotilla/shared';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { testApp } from './lib/app.ts';
 import type { TestAgent, TestWorkspace } from './lib/fleet.ts';
@@ -118,6 +118,6 @@ test('an agent’s own lack of what a task assigned to it needs', async () => {
   expect((await agent.claimOne()).id).toBe(task.id);
 });
 
-afterAll(() => {
-  expect([...seen].sort()).toEqual([...waitingCodes].sort());
+test('each reason was seen', () => {
+  expect([...seen].toSorted()).toEqual(waitingCodes.toSorted());
 });

@@ -68,11 +68,9 @@ export const createAgentd = (options: AgentdOptions): Agentd => {
         ...env,
       });
       runs.push(run);
-      await until(`agentd ${name} to be ready`, () => {
-        if (env.FLOTILLA_CRASH_AT !== undefined && !run.running()) return true;
-        if (!run.running()) throw new Error(`it ended: ${run.stderr().slice(-2000)}`);
-        return run.stdout().includes('"event":"ready"');
-      });
+      await until(`agentd ${name} to be ready`, () => !run.running() || run.stdout().includes('"event":"ready"'));
+      if (!run.running() && env.FLOTILLA_CRASH_AT === undefined)
+        throw new Error(`agentd ${name} ended at its start: ${run.stderr().slice(-2000)}`);
     },
     stop: () => {
       current().kill('SIGTERM');

@@ -88,10 +88,8 @@ export const createCoordinator = async (data_dir: string, env: Record<string, st
       const given = { FLOTILLA_PORT: String(port), FLOTILLA_DATA_DIR: data_dir, FLOTILLA_ADMIN_TOKEN: ADMIN_TOKEN };
       const run = startProgram([process.execPath, MAIN], { ...TIMINGS, ...given, ...env });
       runs.push(run);
-      await until('the coordinator to listen', () => {
-        if (!run.running()) throw new Error(`it ended: ${run.stderr().slice(-2000)}`);
-        return run.stdout().includes('"event":"listening"');
-      });
+      await until('the coordinator to listen', () => !run.running() || run.stdout().includes('"event":"listening"'));
+      if (!run.running()) throw new Error(`the coordinator ended at its start: ${run.stderr().slice(-2000)}`);
     },
     stop: () => {
       current().kill('SIGTERM');

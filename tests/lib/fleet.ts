@@ -12,7 +12,7 @@ import { type Ledger, openLedger } from './ledger.ts';
 import { endProcessesOf } from './processes.ts';
 import { until } from './until.ts';
 
-const TAIL = 6_000;
+const TAIL = 20_000;
 
 export type AgentRequest = {
   name: string;

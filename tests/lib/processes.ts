@@ -25,7 +25,10 @@ export const startProgram = (argv: readonly string[], env: Record<string, string
     ...(TMPDIR === undefined ? {} : { TMPDIR }),
     ...(FLOTILLA_GATE === undefined ? {} : { FLOTILLA_GATE }),
   };
-  const child = spawn(file, args, { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(file, args, {
+    env: { ...inherited, ...env, ...(process.env.XX_NODE ? { NODE_OPTIONS: process.env.XX_NODE } : {}) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const said = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (said.stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (said.stderr += chunk.toString()));

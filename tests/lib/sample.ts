@@ -67,7 +67,7 @@ export const sampleRequest = (route: Route, id: number | string) => {
   const query = new URLSearchParams();
   const given = route.query === undefined ? {} : sample(route.query);
   for (const [key, value] of Object.entries(given as Record<string, unknown>)) query.set(key, String(value)); // an object's sample
-  const search = query.size === 0 ? '' : `?${query}`;
+  const search = query.size === 0 ? '' : `?${query.toString()}`;
   const path = `${route.path.replaceAll(/:[a-z_]+/g, String(id))}${search}`;
   if (route.body === undefined) return { method: route.method, path };
   if (route.body === 'bytes')

@@ -29,8 +29,9 @@ export const logComplete = (fleet: Fleet, id: number): Promise<boolean> =>
     `the whole log of task ${id}`,
     async () => {
       const { attempts } = await fleet.client.tasks.attempts({ params: { id } });
-      const streams = Object.values(attempts[0]?.log ?? {});
-      return streams.every(({ size, final_size, truncated }) => size === final_size && !truncated);
+      const log = attempts[0]?.log ?? {};
+      if (Object.values(log).every(({ size, final_size, truncated }) => size === final_size && !truncated)) return true;
+      throw new Error(JSON.stringify({ agent: attempts[0]?.agent, log }));
     },
     30_000,
   );

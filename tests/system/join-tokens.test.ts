@@ -36,7 +36,7 @@ describe('R19: join tokens', () => {
     const won = answers.filter(({ status }) => status === 201);
     const lost = answers.filter(({ status }) => status === 401);
     expect([won.length, lost.length]).toEqual([1, 99]);
-    expect(new Set(lost.map(({ json }) => `${json.code}|${json.error}|${json.hint}`)).size).toBe(1);
+    expect(new Set(lost.map(({ json }) => JSON.stringify([json.code, json.error, json.hint]))).size).toBe(1);
     const { agents } = await fleet.client.agents.list({ query: { limit: 200 } });
     expect(agents.filter(({ name }) => name.startsWith('racer-'))).toHaveLength(1);
   });
@@ -63,7 +63,7 @@ describe('R19: join tokens', () => {
     const tokens = ['flj_nonsense', used.token, revoked.token, expired.token];
     const answers = await Promise.all(tokens.map((token, index) => register(token, `late-${index}`)));
     expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 401]);
-    expect(new Set(answers.map(({ json }) => `${json.code}|${json.error}|${json.hint}`)).size).toBe(1);
+    expect(new Set(answers.map(({ json }) => JSON.stringify([json.code, json.error, json.hint]))).size).toBe(1);
   });
 
   it('a refused name and a failed validation burn nothing', async () => {

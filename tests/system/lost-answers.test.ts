@@ -30,11 +30,13 @@ describe('R2: lost answers', () => {
       () => new Set(dropped().map(({ answer }) => answer.slice(0, 40))).size >= 2,
     );
     await elapse(DROP_MS);
-    // Both hold as much as they have slots, know nothing of it, and ask for the same again.
+    // Both hold something they know nothing of, and ask for the same again and again.
     const sql = openDatabase(fleet.coordinator.data_dir);
     const [live] = await sql`select count(*)::int as attempts, count(distinct claim_id)::int as claims from attempts`;
     await sql.end();
-    expect(live).toEqual({ attempts: 8, claims: 2 });
+    expect(live?.claims).toBe(2);
+    expect(live?.attempts).toBeLessThanOrEqual(8);
+    expect(dropped().length).toBeGreaterThan(4);
     expect(fleet.ledger.allStarts()).toBe(0);
 
     proxy.heal();

@@ -45,7 +45,7 @@ describe('R5: a task ends in the instant of SIGTERM', () => {
     const work: Work = new Map();
     for (let index = 0; index < 4; index++) await addWork(fleet, work, 120, '0.05');
     await until('all to run', () => [...work.keys()].every((id) => fleet.ledger.starts(id) === 1));
-    const pids = agent.attemptPids('child.pid').toSorted();
+    const pids = agent.attemptPids('child.pid').toSorted((a, b) => a - b);
     expect(pids).toHaveLength(4);
     for (let turn = 0; turn < 10; turn++) {
       if (turn < 6) expect(await agent.stop()).toEqual({ code: 0, signal: null });
@@ -53,7 +53,7 @@ describe('R5: a task ends in the instant of SIGTERM', () => {
       await agent.start();
       // The same processes, unless one has come to its end meanwhile.
       if (fleet.ledger.ends([...work.keys()][0] ?? 0) === 0)
-        expect(agent.attemptPids('child.pid').toSorted()).toEqual(pids);
+        expect(agent.attemptPids('child.pid').toSorted((a, b) => a - b)).toEqual(pids);
     }
     expectOnce(fleet, await expectDone(fleet, work));
     await fleet.audit();

@@ -31,7 +31,7 @@ describe('R4: an attempt that lost its lease', () => {
     const fleet = await openFleet(test, SHORT_LEASES);
     const proxy = await startProxy(fleet.coordinator.url);
     test.onTestFinished(() => proxy.close());
-    const { gate, id } = await holdTask(fleet, proxy.url);
+    const { gate, slow, id } = await holdTask(fleet, proxy.url);
 
     proxy.partition();
     const [done] = await fleet.ended([id], 30_000);
@@ -60,7 +60,7 @@ describe('R4: an attempt that lost its lease', () => {
       async () => (await fleet.log(id, 'stdout', old.id)) === `task ${id} waits\ntask ${id} goes on\n`,
     );
     expect(await fleet.log(id, 'stdout', newest?.id)).toBe(expectedWork(id, 3).stdout);
-    await until('the slow agent to forget it', () => processesOf(fleet.agents[0]?.state_dir ?? '').length === 1);
+    await until('the slow agent to forget it', () => slow.attemptPids('shim.pid').length === 0);
     await fleet.audit();
   });
 

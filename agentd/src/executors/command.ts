@@ -1,9 +1,8 @@
-import { constants } from 'node:os';
-
 import type { UsageReport } from '@flotilla/shared';
 import { z } from 'zod';
 
-import type { CapturedOutput, Completed, Ended, Executor, Exit, Failed } from './executor.ts';
+import type { CapturedOutput, Completed, Ended, Executor, Failed } from './executor.ts';
+import { describeExit } from './signals.ts';
 import { cleanJson, cleanText, keepTail } from './text.ts';
 
 const MAX_RESOLUTION = 64 * 1024;
@@ -85,12 +84,6 @@ const toUsage = (usage: z.infer<typeof Usage> | undefined): UsageReport | undefi
   return { seq: 1, mode: 'cumulative', model: model?.slice(0, 200) ?? null, ...tokens, cost_usd_micros };
 };
 
-const signalName = (signal: number): string =>
-  Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`;
-
-const describeExit = ({ code, signal }: Exit): string =>
-  signal === null ? `exit code ${code}` : `killed by ${signalName(signal)}`;
-
 const readFailure = (ended: Ended, spoken: Spoken | null): Omit<Failed, 'outcome'> => {
   const { exit, stdout, stderr } = ended;
   const error = spoken?.printed.error;
@@ -130,6 +123,7 @@ export const interpretCommand = (ended: Ended): Completed | Failed => {
 /** Runs a fixed argv; `{title}` and the like are replaced within each element, and no shell ever sees them. */
 export const createCommandExecutor = (command: readonly string[]): Executor => ({
   name: 'command',
+  about: {},
   prepare: (task, paths) => {
     const values: Record<string, string> = {
       task_id: String(task.id),
@@ -145,5 +139,4 @@ export const createCommandExecutor = (command: readonly string[]): Executor => (
       part.replaceAll(/\{([a-z_]+)\}/g, (whole, name: string) => values[name] ?? whole).replaceAll('\0', '');
     return { argv: command.map(fill), stdin: 'prompt', env: {} };
   },
-  interpret: interpretCommand,
 });

@@ -1,7 +1,15 @@
 import type { ClaimedTask, UsageReport } from '@flotilla/shared';
 
-/** What an executor may name in its argv: they exist before the process starts. */
-export type ExecutorPaths = { workdir: string; prompt_file: string };
+/** What a plan may name: the directories and the prompt exist before the process starts, and go with the attempt. */
+export type ExecutorPaths = {
+  workdir: string;
+  prompt_file: string;
+  /** The attempt's own directory for what is not the task's business: configuration, state. */
+  private_dir: string;
+};
+
+/** A file that is there before the process starts; 0600. Kept in the attempt's record: nothing secret goes in here. */
+export type PlannedFile = { place: 'private' | 'workdir'; name: string; content: string };
 
 export type Plan = {
   argv: string[];
@@ -9,6 +17,11 @@ export type Plan = {
   stdin: 'prompt' | 'empty';
   /** Added to the allowlisted environment. */
   env: Record<string, string>;
+  /** A KEY=VALUE file that is read at the launch and added too, so that secrets are in no record of ours. */
+  env_file?: string;
+  files?: PlannedFile[];
+  /** How long after `timeout_s` the process may take to end by its own deadline before it is stopped. */
+  timeout_grace_ms?: number;
 };
 
 /** How the process ended: an exit code, or the signal that ended it. */
@@ -33,9 +46,13 @@ export type Failed = Common & {
   output?: string;
 };
 
-/** A way to run tasks: an argv and a reading of what came out, nothing else. Both are pure. */
+/** A way to run tasks: an argv made from a task. Pure: what it needs of the host was found at start. */
 export type Executor = {
   name: string;
+  /** What it is on this host, told at registration and logged: a version, say. */
+  about: Record<string, string>;
   prepare: (task: ClaimedTask, paths: ExecutorPaths) => Plan;
-  interpret: (ended: Ended) => Completed | Failed;
 };
+
+/** The reading of what came out, as pure. Apart from `Executor`: an attempt outlives the host's choice of one. */
+export type Interpret = (ended: Ended) => Completed | Failed;

@@ -31,6 +31,11 @@ export const AttemptRecord = z.object({
     argv: z.array(z.string()),
     stdin: z.enum(['prompt', 'empty']),
     env: z.record(z.string(), z.string()),
+    env_file: z.string().optional(),
+    files: z
+      .array(z.object({ place: z.enum(['private', 'workdir']), name: z.string(), content: z.string() }))
+      .optional(),
+    timeout_grace_ms: z.int().optional(),
   }),
   max_log_bytes: z.int(),
   /** When the claim was sent: the lease began no earlier. */

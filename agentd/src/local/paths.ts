@@ -13,6 +13,7 @@ export const statePaths = (state_dir: string) => ({
   attempts: join(state_dir, 'attempts'),
   work: join(state_dir, 'work'),
   dead_letter: join(state_dir, 'dead-letter'),
+  compile_cache: join(state_dir, 'compile-cache'),
   /** Tells the marks of two agentds on one host apart. */
   mark: createHash('sha256').update(state_dir).digest('hex').slice(0, 12),
 });
@@ -27,6 +28,7 @@ export const attemptPaths = (paths: StatePaths, key: string) => {
     prompt: join(dir, 'prompt'),
     token: join(dir, 'token'),
     tmp: join(dir, 'tmp'),
+    private: join(dir, 'private'),
     launch: join(dir, 'launch.json'),
     shim_pid: join(dir, 'shim.pid'),
     child_pid: join(dir, 'child.pid'),

@@ -6,6 +6,7 @@ import { describeError } from '../answers.ts';
 import { ConfigError } from '../config.ts';
 import { withDeadline } from '../deadline.ts';
 import type { HostDeps } from '../deps.ts';
+import type { Executor } from '../executors/executor.ts';
 import { VERSION } from '../version.ts';
 import { ensureSecret, type Identity, writeIdentity } from './identity.ts';
 
@@ -23,14 +24,15 @@ const remedies: Record<string, string> = {
 const isFinal = (error: unknown): error is ApiError =>
   error instanceof ApiError && error.code !== null && [400, 401, 403, 409, 413, 422, 426].includes(error.status);
 
-const describeHost = ({ config, host }: HostDeps, executors: string[]) => ({
+const describeHost = ({ config, host }: HostDeps, executor: Executor) => ({
   name: config.agent_name,
   hostname: host.hostname,
   host_uid: host.machine_id,
   platform: host.platform,
   version: VERSION,
   slots: config.slots,
-  executors,
+  executors: [executor.name],
+  metadata: executor.about,
 });
 
 const explainRefusal = (name: string, error: ApiError): RegistrationError => {
@@ -42,7 +44,7 @@ const explainRefusal = (name: string, error: ApiError): RegistrationError => {
 export const registerHost = async (
   deps: HostDeps,
   client: Client,
-  executors: string[],
+  executor: Executor,
   signal: AbortSignal,
 ): Promise<Identity | null> => {
   const { config, paths, log, crash } = deps;
@@ -54,7 +56,7 @@ export const registerHost = async (
   }
   const token = await ensureSecret(paths);
   crash('register.secret_written');
-  const agent = describeHost(deps, executors);
+  const agent = describeHost(deps, executor);
   const agent_token_sha256 = createHash('sha256').update(token).digest('hex');
   const call = (inner: AbortSignal) =>
     withDeadline(30_000, inner, (limited) =>

@@ -38,7 +38,11 @@ const takeClaimId = async ({ paths, newId, crash }: Deps): Promise<string> => {
 
 const toNewAttempt = ({ executor, config, paths }: Deps, task: ClaimedTask, claimed_at: Moment): NewAttempt => {
   const files = attemptPaths(paths, attemptKey(task));
-  const plan = executor.prepare(task, { workdir: files.workdir, prompt_file: files.prompt });
+  const plan = executor.prepare(task, {
+    workdir: files.workdir,
+    prompt_file: files.prompt,
+    private_dir: files.private,
+  });
   const { prompt, attempt_token, ...kept } = task;
   const record = { task: kept, executor: executor.name, plan, max_log_bytes: config.max_log_bytes, claimed_at };
   return { record, prompt, token: attempt_token };

@@ -10,8 +10,7 @@ const CHUNK = 256 * 1024;
 const MIN_CHUNK = 4 * 1024;
 
 /** Stands where the log was cut; the same for the same limit, so that a restart uploads the same bytes. */
-const cutMark = (max_log_bytes: number): Buffer =>
-  Buffer.from(`\n[flotilla: log cut at ${max_log_bytes} bytes]\n`);
+const cutMark = (max_log_bytes: number): Buffer => Buffer.from(`\n[flotilla: log cut at ${max_log_bytes} bytes]\n`);
 
 const fileSize = (path: string): Promise<number> =>
   stat(path).then(

@@ -3,12 +3,16 @@ import { z } from 'zod';
 
 import type { Deps } from '../deps.ts';
 import type { Completed, Exit, Failed } from '../executors/executor.ts';
+import { interpreterOf } from '../executors/index.ts';
 import { cleanText, keepTail } from '../executors/text.ts';
 import type { IntentKind, Report } from '../local/journal.ts';
 import type { Attempt } from './attempt.ts';
 import { captureOutput } from './capture.ts';
 import { logSize } from './output.ts';
 import { readExit } from './watch.ts';
+
+/** Raw output kept with a failure that could not be read. */
+const MAX_OUTPUT = 64 * 1024;
 
 type Ending = { kind: string; retryable: boolean; message: string };
 
@@ -42,7 +46,7 @@ const interpret = async (
   const stdout = await captureOutput(files.stdout, record.max_log_bytes);
   const stderr = await captureOutput(files.stderr, record.max_log_bytes);
   try {
-    return deps.executor.interpret({ exit: toExit(status), stdout, stderr, task: record.task });
+    return interpreterOf(record.executor)({ exit: toExit(status), stdout, stderr, task: record.task });
   } catch (error) {
     // An executor's parser met output nobody thought of: the task fails with a reason, the daemon goes on.
     deps.log.error({ error: String(error) }, 'the output of an attempt could not be read');
@@ -51,6 +55,7 @@ const interpret = async (
       retryable: false,
       kind: 'bad_result',
       message: `The output could not be read: ${String(error)}`,
+      output: keepTail(cleanText(stdout.text), MAX_OUTPUT, stdout.cut),
     };
   }
 };

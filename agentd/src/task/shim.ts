@@ -1,7 +1,3 @@
-import { existsSync } from 'node:fs';
-import { access, constants, stat } from 'node:fs/promises';
-import { isAbsolute, join, resolve } from 'node:path';
-
 import { readIfPresent, writeDurable } from '../local/files.ts';
 import type { AttemptPaths } from '../local/paths.ts';
 import type { ProcessId } from './process.ts';
@@ -74,22 +70,6 @@ export const readShimPid = async (files: AttemptPaths): Promise<ProcessId | null
   const raw = await readIfPresent(files.shim_pid);
   const [, pid, start] = /^(\d+) (.*?)\s*$/.exec(raw ?? '') ?? [];
   return pid === undefined || start === undefined ? null : { pid: Number(pid), start };
-};
-
-/** True when a command can be started: found in PATH or by its path, a file, executable. */
-export const commandExists = async (command: string, path: string, workdir: string): Promise<boolean> => {
-  const candidates = command.includes('/')
-    ? [isAbsolute(command) ? command : resolve(workdir, command)]
-    : path.split(':').map((dir) => join(dir === '' ? workdir : dir, command));
-  for (const candidate of candidates) {
-    if (!existsSync(candidate) || !(await stat(candidate)).isFile()) continue;
-    const executable = await access(candidate, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (executable) return true;
-  }
-  return false;
 };
 
 type ShimStart = {

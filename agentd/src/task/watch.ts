@@ -37,9 +37,11 @@ const boundLogs = async ({ files, record }: Attempt): Promise<void> => {
 /** Decides whether the time is up, or the lease of a fenced attempt. */
 const checkLimits = async (deps: Deps, attempt: Attempt): Promise<void> => {
   const launch = await readLaunch(attempt);
-  const { timeout_s } = attempt.record.task;
-  if (launch !== null && elapsedSince(launch, deps.clock, deps.host.boot_id) > timeout_s * 1000) {
-    await requestStop(deps, attempt, 'timeout', { detail: `It ran longer than its ${timeout_s} s.` });
+  const { plan, task } = attempt.record;
+  // A program with a deadline of its own gets the time to keep it: its report of a timeout says more than ours.
+  const limit_ms = task.timeout_s * 1000 + (plan.timeout_grace_ms ?? 0);
+  if (launch !== null && elapsedSince(launch, deps.clock, deps.host.boot_id) > limit_ms) {
+    await requestStop(deps, attempt, 'timeout', { detail: `It ran longer than its ${task.timeout_s} s.` });
   } else if (mustFence(deps, attempt)) {
     await requestStop(deps, attempt, 'fence');
   }

@@ -1,22 +1,33 @@
-import { readdir, rm, stat, utimes } from 'node:fs/promises';
+import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Deps } from '../deps.ts';
 import { makeDir } from '../local/files.ts';
 import type { Attempt } from './attempt.ts';
 
-/** Creates the directories an attempt works in. */
-export const makeWorkdir = async ({ files }: Attempt): Promise<void> => {
-  await makeDir(files.workdir);
-  await makeDir(files.tmp);
+/** Creates the directories an attempt works in and the files its plan asks for. */
+export const makeWorkdir = async ({ files, record }: Attempt): Promise<void> => {
+  for (const dir of [files.workdir, files.tmp, files.private]) await makeDir(dir);
+  for (const { place, name, content } of record.plan.files ?? []) {
+    const path = join(files[place], name);
+    // Not synced, but never half: after a crash a shim that we do not know of yet may be reading it.
+    await writeFile(`${path}.tmp`, content, { mode: 0o600 });
+    await rename(`${path}.tmp`, path);
+  }
 };
 
 /**
  * The environment of an attempt: an allowlist, its own coordinates, and no credential but the path of its own token.
- * The shim adds FLOTILLA_ATTEMPT to the executor alone, so that its own processes can be told apart.
+ * The shim adds FLOTILLA_ATTEMPT to the executor alone, so that its own processes can be told apart. `secrets` are what
+ * the executor's program needs of this host; they are in no file of ours.
  */
-export const taskEnv = ({ config }: Deps, { files, record }: Attempt): Record<string, string> => ({
+export const taskEnv = (
+  { config }: Deps,
+  { files, record }: Attempt,
+  secrets: Record<string, string>,
+): Record<string, string> => ({
   ...config.task_env,
+  ...secrets,
   ...record.plan.env,
   TMPDIR: files.tmp,
   FLOTILLA_URL: config.url,

@@ -1,14 +1,15 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import { migrate } from 'drizzle-orm/postgres-js/migrator';
 import { z } from 'zod';
 
-import { connect, type ConnectionFacts } from './client.ts';
+import { connect, type ConnectionFacts, type Sql } from './client.ts';
 
 /** 'flot' as a number: one migration at a time over all coordinators of a database. */
-const MIGRATION_LOCK = 0x666c6f74;
+export const MIGRATION_LOCK = 0x666c6f74;
 
 const Journal = z.object({ entries: z.array(z.object({ when: z.number(), tag: z.string() })) });
 
@@ -40,5 +41,23 @@ const refuseNewer = async (pool: ReturnType<typeof connect>, folder: string): Pr
     throw new SchemaTooNewError(
       'The database was migrated by a newer Flotilla; start that version, or restore a backup.',
     );
+  }
+};
+
+export type Migration = MigrationMeta;
+
+/** The migrations of this build, oldest first. */
+export const readMigrations = (folder: string): Migration[] => readMigrationFiles({ migrationsFolder: folder });
+
+/**
+ * Applies migrations inside a transaction of the caller and notes them where drizzle does: what follows looks the same
+ * to it. For a restore, which stops at the level of its backup and goes on once the rows are loaded.
+ */
+export const applyMigrations = async (sql: Sql, migrations: Migration[]): Promise<void> => {
+  await sql`create schema if not exists drizzle`;
+  await sql`create table if not exists drizzle.__drizzle_migrations (id serial primary key, hash text not null, created_at bigint)`;
+  for (const { sql: statements, hash, folderMillis } of migrations) {
+    for (const statement of statements) await sql.unsafe(statement);
+    await sql`insert into drizzle.__drizzle_migrations (hash, created_at) values (${hash}, ${folderMillis})`;
   }
 };

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 
 import type { Config } from '../config.ts';
 import { connect, type ConnectionFacts } from './client.ts';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
+import { type EmbeddedPostgres, findRunningPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 
 /** Where Postgres is, and the task that keeps it there. */
 export type ProvidedDatabase = {
@@ -50,6 +50,19 @@ export const provideDatabase = async (config: Config, log: Logger, signal: Abort
     },
     stop: () => running.stop(),
   };
+};
+
+/** The same database for a look at it: of a coordinator that runs if there is one, else started for the purpose. */
+export const reachDatabase = async (
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Pick<ProvidedDatabase, 'facts' | 'stop'>> => {
+  if (config.DATABASE_URL === undefined) {
+    const facts = await findRunningPostgres(config.FLOTILLA_DATA_DIR, DATABASE, signal);
+    if (facts !== null) return { facts, stop: async () => {} };
+  }
+  return provideDatabase(config, log, signal);
 };
 
 const createDatabase = async (postgres: EmbeddedPostgres): Promise<void> => {

@@ -35,17 +35,21 @@ export async function* streamEvents(
   while (!signal.aborted) {
     const woken = new AbortController();
     const off = deps.hub.on('events', () => woken.abort());
-    const { rows, newest } = await readAfter(deps, principal, options.types, last);
-    for (const row of rows) yield frameOf(row);
-    const before = last;
-    last = rows.length === BATCH ? (rows.at(-1)?.seq ?? last) : newest;
-    if (rows.length > 0) quiet_since = performance.now();
-    else if (performance.now() - quiet_since > CURSOR_MS) {
-      quiet_since = performance.now();
-      yield { id: last };
+    try {
+      const { rows, newest } = await readAfter(deps, principal, options.types, last);
+      for (const row of rows) yield frameOf(row);
+      const before = last;
+      last = rows.length === BATCH ? (rows.at(-1)?.seq ?? last) : newest;
+      if (rows.length > 0) quiet_since = performance.now();
+      else if (performance.now() - quiet_since > CURSOR_MS) {
+        quiet_since = performance.now();
+        yield { id: last };
+      }
+      if (rows.length < BATCH && last === before) await sleep(LOOK_MS, AbortSignal.any([woken.signal, signal]));
+    } finally {
+      // A reader that goes away ends this at a yield.
+      off();
     }
-    if (rows.length < BATCH && last === before) await sleep(LOOK_MS, AbortSignal.any([woken.signal, signal]));
-    off();
   }
 }
 

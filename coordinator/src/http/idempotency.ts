@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { AppError, type Route } from '@flotilla/shared';
 
+import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
 import { type Principal, principalLabel } from '../principal.ts';
 
@@ -32,7 +33,7 @@ export const runOnce = (
     const [reserved] = await db.sql`
       insert into idempotency_keys (workspace_id, principal, key, route, body_digest) values (${owner[0]}, ${owner[1]}, ${owner[2]}, ${route}, ${digest})
       on conflict do nothing returning 1`;
-    if (reserved === undefined) return replay(await findKey(deps, owner), { route, digest });
+    if (reserved === undefined) return replay(await findKey(db, owner), { route, digest });
     const response = await create({ ...deps, db });
     await db.sql`
       update idempotency_keys set response = ${JSON.stringify(withoutSecrets(request.route, response))}::text::jsonb
@@ -41,11 +42,12 @@ export const runOnce = (
   });
 };
 
+/** On the connection of the caller's transaction: asking for a second one while holding one deadlocks a busy pool. */
 const findKey = async (
-  deps: Deps,
+  db: Database,
   [workspace_id, principal, key]: readonly [number, string, string],
 ): Promise<Stored | null> => {
-  const [row] = await deps.db.sql<Stored[]>`
+  const [row] = await db.sql<Stored[]>`
     select route, body_digest, response from idempotency_keys where workspace_id = ${workspace_id} and principal = ${principal} and key = ${key}`;
   return row ?? null;
 };

@@ -35,7 +35,12 @@ export const bindTask = async (deps: Deps, sql: Sql, target: Target): Promise<Bi
  * Binding by name takes this lock shared, whoever registers, renames or deletes that name takes it exclusively: of two at
  * the same moment the later one sees what the earlier one did. Its own statement, so that the next one reads afterwards.
  */
-export const lockName = async (sql: Sql, workspace_id: number, name: string, mode: 'shared' | 'exclusive'): Promise<void> => {
+export const lockName = async (
+  sql: Sql,
+  workspace_id: number,
+  name: string,
+  mode: 'shared' | 'exclusive',
+): Promise<void> => {
   const key = `${workspace_id}/${name}`;
   if (mode === 'shared') await sql`select pg_advisory_xact_lock_shared(${NAME_LOCK}, hashtext(${key}))`;
   else await sql`select pg_advisory_xact_lock(${NAME_LOCK}, hashtext(${key}))`;

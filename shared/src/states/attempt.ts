@@ -15,7 +15,11 @@ export const attemptMachine = machine({
   },
   edges: {
     start: { from: ['claimed', 'running'], to: ['running'], sentence: 'The executor was started.' },
-    complete: { from: ['claimed', 'running', 'lost', 'released'], to: ['completed'], sentence: 'A result was accepted.' },
+    complete: {
+      from: ['claimed', 'running', 'lost', 'released'],
+      to: ['completed'],
+      sentence: 'A result was accepted.',
+    },
     fail: { from: ['claimed', 'running'], to: ['failed'], sentence: 'An error was accepted.' },
     cancel: { from: ['claimed', 'running'], to: ['cancelled'], sentence: 'The stop was confirmed.' },
     release: { from: ['claimed', 'running'], to: ['released'], sentence: 'Handed back.' },

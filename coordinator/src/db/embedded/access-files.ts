@@ -13,7 +13,8 @@ export type AccessFiles = { hba_file: string; ident_file: string };
 export function writeAccessFiles(data_dir: string, accounts: Account[]): AccessFiles {
   const hba_file = join(data_dir, 'pg_hba.conf');
   const ident_file = join(data_dir, 'pg_ident.conf');
-  const names = [...new Set(accounts.map((account) => account.name))];
+  // Root could become any of them; so it may also make a backup without doing that.
+  const names = [...new Set([...accounts.map((account) => account.name), 'root'])];
   replaceFile(hba_file, 'local all postgres peer map=flotilla\nlocal replication postgres peer map=flotilla\n');
   replaceFile(ident_file, names.map((name) => `flotilla "${name}" postgres\n`).join(''));
   return { hba_file, ident_file };

@@ -64,8 +64,14 @@ export function inspectClusters(data_dir: string, version: string): ClusterState
 
 /** The user id that owns the newest cluster here, or null when there is none. */
 export function clusterOwner(data_dir: string): number | null {
+  const cluster_dir = newestCluster(data_dir);
+  return cluster_dir === null ? null : statSync(cluster_dir).uid;
+}
+
+/** The newest cluster here, or null when there is none. */
+export function newestCluster(data_dir: string): string | null {
   const versions = clusterVersions(data_dir);
-  return versions.length === 0 ? null : statSync(join(data_dir, `postgres-${Math.max(...versions)}`)).uid;
+  return versions.length === 0 ? null : join(data_dir, `postgres-${Math.max(...versions)}`);
 }
 
 function clusterVersions(data_dir: string): number[] {

@@ -42,6 +42,15 @@ export function claimDataDirectory(data_dir: string): Ownership {
   throw new EmbeddedPostgresError(message, 'Start one coordinator per data directory.');
 }
 
+/** The pid of the coordinator that has this data directory right now, or null. */
+export function liveOwner(data_dir: string): number | null {
+  const newest = Math.max(0, ...listNumbers(data_dir));
+  const content = newest === 0 ? null : readLock(data_dir, newest);
+  // Gone: replaced in this moment, so somebody is starting; the next look tells.
+  if (content === 'gone') return liveOwner(data_dir);
+  return content !== null && !content.released && isRunning(content) ? content.pid : null;
+}
+
 function tryToClaim(data_dir: string): Ownership | null {
   const newest = Math.max(0, ...listNumbers(data_dir));
   const content = newest === 0 ? null : readLock(data_dir, newest);
