@@ -5,7 +5,7 @@ export default defineConfig({
     include: ['system/**/*.test.ts'],
     // Every scenario runs a coordinator, its Postgres and several agentd; more side by side would starve their leases.
     maxWorkers: 3,
-    testTimeout: 120_000,
+    testTimeout: 180_000,
     hookTimeout: 60_000,
   },
 });

@@ -32,6 +32,12 @@ const replayAttempts = async (host: HostDeps): Promise<Attempts> => {
   return attempts;
 };
 
+const logReady = ({ log, identity, config, executor, attempts }: Deps): void => {
+  const { agent_id, name } = identity;
+  const about = { version: VERSION, executor: executor.name, ...executor.about };
+  log.info({ agent_id, name, ...about, url: config.url, held: attempts.size }, 'ready');
+};
+
 /**
  * The whole daemon: replay what the disk holds, join if this host has not, then beat, claim, run and deliver until the
  * signal aborts. An abort detaches: running attempts go on under their shims and are adopted by the next start.
@@ -61,18 +67,7 @@ export const runAgent = async (
     if (identity === null) return;
     ({ token } = identity);
     const deps: Deps = { ...host, identity, client, executor, link: createLink(), standing, attempts, outbox };
-    log.info(
-      {
-        agent_id: identity.agent_id,
-        name: identity.name,
-        version: VERSION,
-        url: config.url,
-        executor: executor.name,
-        ...executor.about,
-        held: attempts.size,
-      },
-      'ready',
-    );
+    logReady(deps);
     onReady(identity);
 
     const pulse: Pulse = { instance_id: host.newId(), seq: 0, gone_since_ms: null };

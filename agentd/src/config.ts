@@ -1,3 +1,4 @@
+// Longer than most: every setting of agentd, with its rule and its remedy, in one place.
 import { readFileSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';

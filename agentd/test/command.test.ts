@@ -38,7 +38,10 @@ describe('a command', () => {
       '{unknown}',
       '{workdir}/{prompt_file}',
     ]);
-    const plan = executor.prepare({ ...task, prompt: '', attempt_token: '' }, { workdir: '/w', prompt_file: 'p' });
+    const plan = executor.prepare(
+      { ...task, prompt: '', attempt_token: '' },
+      { workdir: '/w', prompt_file: 'p', private_dir: '/p' },
+    );
     expect(plan).toEqual({
       argv: ['run', '--title=a "quoted" $(title) {ref}', '3-9', '', '{unknown}', '/w/p'],
       stdin: 'prompt',

@@ -155,14 +155,14 @@ describe.concurrent('starting', () => {
       FLOTILLA_URL: 'ftp://x',
       FLOTILLA_SLOTS: '0',
       FLOTILLA_COMMAND: 'sh -c true',
-      FLOTILLA_EXECUTOR: 'openclaw',
+      FLOTILLA_EXECUTOR: 'podman',
       FLOTILLA_PASS_ENV: 'FLOTILLA_JOIN_TOKEN',
     });
     expect((await agentd.exited).code).toBe(2);
     expect(agentd.stderr().trim().split('\n')).toEqual([
       'FLOTILLA_URL cannot be used (it is not an http:// or https:// address): set it to the address of the coordinator, for example https://flotilla.example.com.',
       'FLOTILLA_SLOTS cannot be used (it is below 1): set it to the number of tasks to run at a time, 1 to 1024.',
-      'FLOTILLA_EXECUTOR cannot be used (this build supports only "command"): set it to command, or leave it out.',
+      'FLOTILLA_EXECUTOR cannot be used (it is neither "command" nor "openclaw"): set it to command or openclaw, or leave it out.',
       'FLOTILLA_COMMAND cannot be used (it is not JSON): set it to the argv to run as a JSON array, for example ["my-agent","--file","{prompt_file}"].',
       'FLOTILLA_PASS_ENV cannot be used (FLOTILLA_ variables are never passed on): list variable names separated by commas, for example ANTHROPIC_API_KEY,HTTPS_PROXY.',
     ]);

@@ -12,6 +12,8 @@ export type Env = {
   token: string | null;
   /** FLOTILLA_CONFIG_HOME, else $XDG_CONFIG_HOME/flotilla, else ~/.config/flotilla. */
   config_dir: string;
+  /** FLOTILLA_COORDINATOR_DIR: where the coordinator is installed on this machine, else beside this program. */
+  coordinator_dir: string | null;
 };
 
 const set = (value: string | undefined): string | null => (value === undefined || value === '' ? null : value);
@@ -21,6 +23,7 @@ export const readEnv = (env: NodeJS.ProcessEnv = process.env): Env => ({
   token: set(env['FLOTILLA_TOKEN']),
   config_dir:
     set(env['FLOTILLA_CONFIG_HOME']) ?? join(set(env['XDG_CONFIG_HOME']) ?? join(homedir(), '.config'), 'flotilla'),
+  coordinator_dir: set(env['FLOTILLA_COORDINATOR_DIR']),
 });
 
 export const contextsPath = (env: Env): string => join(env.config_dir, 'contexts.json');

@@ -53,3 +53,14 @@ export class DryRunDone extends Error {
 export class UnreachableError extends CliError {
   override name = 'UnreachableError';
 }
+
+/** A program that a verb ran has failed and said why: its exit code becomes ours, and nothing is added. */
+export class ProgramFailed extends Error {
+  override name = 'ProgramFailed';
+  readonly exit_code: number;
+
+  constructor(exit_code: number) {
+    super(`a program ended with ${exit_code}`);
+    this.exit_code = exit_code;
+  }
+}

@@ -5,7 +5,7 @@ import { CommanderError } from 'commander';
 
 import type { Cli } from './cli.ts';
 import { readEnv } from './config.ts';
-import { DryRunDone, exitCodes, Interrupted } from './exit.ts';
+import { DryRunDone, exitCodes, Interrupted, ProgramFailed } from './exit.ts';
 import { renderError, toCliError } from './output/error.ts';
 import { createProgram } from './program.ts';
 
@@ -27,6 +27,7 @@ for (const stream of [process.stdout, process.stderr]) {
 const exitCodeOf = (error: unknown): number => {
   if (error instanceof DryRunDone) return exitCodes.ok;
   if (error instanceof Interrupted || interrupt.signal.aborted) return exitCodes.interrupted;
+  if (error instanceof ProgramFailed) return error.exit_code;
   if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
   // A noun without a verb: the help is the message, and it is printed already.
   if (error instanceof CommanderError && error.code === 'commander.help') return exitCodes.usage;

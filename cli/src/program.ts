@@ -1,6 +1,9 @@
 import { Command, Option } from 'commander';
 
 import type { Cli } from './cli.ts';
+import { addAdminBackup } from './commands/admin/backup.ts';
+import { addAdminCheck } from './commands/admin/check.ts';
+import { addAdminRestore } from './commands/admin/restore.ts';
 import { addAgentsDelete } from './commands/agents/delete.ts';
 import { addAgentsDrain } from './commands/agents/drain.ts';
 import { addAgentsGet } from './commands/agents/get.ts';
@@ -81,6 +84,12 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
     'Contexts: which coordinator, with which token',
     'config use prod',
     [addConfigList, addConfigUse, addConfigCurrent, addConfigPath, addConfigDelete],
+  ],
+  [
+    'admin',
+    "Backup and restore, on the coordinator's machine",
+    'admin backup flotilla.backup',
+    [addAdminBackup, addAdminCheck, addAdminRestore],
   ],
 ];
 

@@ -1,30 +1,34 @@
 // `make test`: runs every check and every test, goes on after a failure, and ends in one line, "N passed, N failed"
 // (tests and checks together). Needs nothing but node: installing is its first step. V=1 streams what the steps say.
+// `gate.mjs openclaw` is `make test-openclaw`: the same way of running, other steps.
 import { spawn } from 'node:child_process';
 import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
+import { OPENCLAW_DIR } from './openclaw.mjs';
 import { killStrays } from './strays.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BIN = join(ROOT, 'node_modules/.bin');
 const VERBOSE = process.env.V === '1';
-const WHOLE_RUN_MS = 9.5 * 60_000;
+const LONG = process.env.FLOTILLA_TEST_LONG === '1';
+const WHOLE_RUN_MS = (LONG ? 30 : 9.5) * 60_000;
 
 const check = (name, argv, limit_s = 120) => ({ name, argv, limit_s, cwd: ROOT });
 const tool = (name, bin, ...args) => check(name, [join(BIN, bin), ...args]);
-const tests = (name, folder, limit_s = 240) => ({
+const tests = (name, folder, limit_s = 240, ...args) => ({
   name,
-  argv: [join(BIN, 'vitest'), 'run', '--reporter=default', '--reporter=json'],
+  argv: [join(BIN, 'vitest'), 'run', ...args, '--reporter=default', '--reporter=json'],
   limit_s,
   cwd: join(ROOT, folder),
   report: `${folder}.json`,
 });
 
 // Checks only read, so two run side by side; tests care about time and have the machine to themselves.
-const SETUP = check('set-up', ['make', 'deps'], 300);
+// A step that installs uses npm's cache, which is in the person's home.
+const SETUP = { ...check('set-up', ['make', 'deps'], 300), installs: true };
 const BUNDLES = tool('bundles', 'turbo', 'run', 'build', '--output-logs=errors-only');
 const CHECKS = [
   tool('types', 'tsc', '-b'),
@@ -43,6 +47,13 @@ const TESTS = [
   tests('tests: system', 'tests'),
 ];
 
+const OPENCLAW = {
+  ...check('openclaw from npm', [process.execPath, 'deploy/checks/openclaw.mjs'], 500),
+  installs: true,
+};
+const OPENCLAW_TESTS = tests('tests: openclaw', 'tests', LONG ? 900 : 400, '--config', 'openclaw/vitest.config.ts');
+const withOpenClaw = process.argv[2] === 'openclaw';
+
 const started = performance.now();
 const groups = new Set(); // process groups of running steps
 const total = { passed: 0, failed: 0 };
@@ -58,8 +69,9 @@ const environment = (step) => {
     /^(FLOTILLA_(?!TEST_)|PG|DATABASE_URL$|REDIS_URL$|PORT$|MAKE|MFLAGS$|VITEST|XDG_|NODE_ENV$|FORCE_COLOR$|GIT_)/;
   const inherited = Object.entries(process.env).filter(([key]) => !foreign.test(key));
   const own = { TMPDIR: scratch, LEFTHOOK: '0', NO_COLOR: '1', TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' };
-  const home = step === SETUP ? {} : { HOME: join(scratch, 'home') }; // npm's cache is in the person's home
-  return { ...Object.fromEntries(inherited), ...own, ...home, FLOTILLA_GATE: scratch };
+  const home = step.installs ? {} : { HOME: join(scratch, 'home') };
+  const openclaw = withOpenClaw ? { FLOTILLA_TEST_OPENCLAW: OPENCLAW_DIR } : {};
+  return { ...Object.fromEntries(inherited), ...own, ...home, ...openclaw, FLOTILLA_GATE: scratch };
 };
 
 const killGroup = (pid) => {
@@ -165,8 +177,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 if (await perform(SETUP)) {
   await sideBySide([BUNDLES], 1);
-  await sideBySide(CHECKS, 2);
-  await sideBySide(TESTS, 1);
+  if (withOpenClaw) {
+    if (await perform(OPENCLAW)) await perform(OPENCLAW_TESTS);
+  } else {
+    await sideBySide(CHECKS, 2);
+    await sideBySide(TESTS, 1);
+  }
 }
 const strays = clean();
 const left = { passed: strays.length > 0 ? 0 : 1, failed: strays.length > 0 ? 1 : 0, said: strays.join('\n') };

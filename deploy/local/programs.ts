@@ -14,6 +14,19 @@ export type Program = {
   stop: () => Promise<void>;
 };
 
+/** A program that ended before it was ready, and what it said. */
+export class EndedError extends Error {
+  override name = 'EndedError';
+  readonly code: number | string | null;
+  /** Its words on stderr without its log, which is JSON. */
+  readonly said: string;
+  constructor(program: string, code: number | string | null, lines: readonly string[]) {
+    super(`${program} ended (${code}) before it was ready:\n${lines.join('\n')}`);
+    this.code = code;
+    this.said = lines.filter((line) => !line.startsWith('{')).join(' ');
+  }
+}
+
 const path = (file: string) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
 
 /** Ends the child when we die without a word (kill -9), where the system can; a group of its own keeps Ctrl-C for us. */
@@ -49,9 +62,7 @@ export const startProgram = async <T>(
       const answer = value === null ? null : ready(value);
       if (answer !== null) resolve(answer);
     });
-    void exited.then(({ code, signal }) =>
-      reject(new Error(`${name} ended (${signal ?? code}) before it was ready:\n${lines.join('\n')}`)),
-    );
+    void exited.then(({ code, signal }) => reject(new EndedError(name, signal ?? code, lines)));
   });
   try {
     return { ...program, ready: await first };

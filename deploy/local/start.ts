@@ -9,11 +9,14 @@ import { styleText } from 'node:util';
 import { type Client, createClient } from '@flotilla/shared';
 
 import { localCredential } from './credential.ts';
-import { type Program, startProgram } from './programs.ts';
+import { openclawWish } from './openclaw.ts';
+import { EndedError, type Program, startProgram } from './programs.ts';
 import { formatCost, runSampleTask } from './sample-task.ts';
 
 const DEFAULT_PORT = 7700;
 const AGENT_NAME = 'local';
+/** agentd's exit code for settings that cannot work on this host; nothing has happened by then. */
+const WRONG_SETTINGS = 2;
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const step = (line: string) =>
@@ -37,8 +40,14 @@ const startCoordinator = async (data_dir: string, token: string) => {
   );
 };
 
+const SAMPLE = fileURLToPath(new URL('sample-agent.mjs', import.meta.url));
+const withSample = {
+  FLOTILLA_EXECUTOR: 'command',
+  FLOTILLA_COMMAND: JSON.stringify([process.execPath, SAMPLE]),
+};
+
 /** Joins the first time with a token made for it, and comes back as the same agent afterwards. */
-const startAgent = async (client: Client, url: string, data_dir: string) => {
+const startAgent = async (client: Client, url: string, data_dir: string, executor: Record<string, string>) => {
   const state_dir = join(data_dir, 'agentd');
   mkdirSync(state_dir, { recursive: true, mode: 0o700 });
   const join_token_file = join(data_dir, 'join-token');
@@ -48,7 +57,6 @@ const startAgent = async (client: Client, url: string, data_dir: string) => {
     chmodSync(join_token_file, 0o600);
     step('made a one-time join token');
   }
-  const sample = fileURLToPath(new URL('sample-agent.mjs', import.meta.url));
   return startProgram(
     'agentd',
     'agentd/dist/main.js',
@@ -58,11 +66,30 @@ const startAgent = async (client: Client, url: string, data_dir: string) => {
       FLOTILLA_STATE_DIR: state_dir,
       FLOTILLA_AGENT_NAME: AGENT_NAME,
       FLOTILLA_SLOTS: '2',
-      FLOTILLA_EXECUTOR: 'command',
-      FLOTILLA_COMMAND: JSON.stringify([process.execPath, sample]),
+      ...executor,
     },
     (line) => (line.event === 'ready' ? true : null),
   );
+};
+
+/** OpenClaw where agentd says that it works here, else the sample program; says which, why, and what it may cost. */
+const startBestAgent = async (client: Client, url: string, data_dir: string) => {
+  const wish = openclawWish(process.env);
+  if ('instead' in wish) {
+    step(`executor: command with deploy/local/sample-agent.mjs (${wish.instead})`);
+    return startAgent(client, url, data_dir, withSample);
+  }
+  try {
+    const agent = await startAgent(client, url, data_dir, wish.settings);
+    step(
+      `executor: openclaw with ${wish.config}; the sample task asks its model and may cost money (FLOTILLA_EXECUTOR=command avoids that)`,
+    );
+    return agent;
+  } catch (error) {
+    if (!(error instanceof EndedError) || error.code !== WRONG_SETTINGS) throw error;
+    step(`executor: command with deploy/local/sample-agent.mjs (OpenClaw does not work here: ${error.said})`);
+    return startAgent(client, url, data_dir, withSample);
+  }
 };
 
 const waitOnline = async (client: Client, signal: AbortSignal): Promise<void> => {
@@ -97,11 +124,10 @@ const run = async (once: boolean, signal: AbortSignal, running: Program[]): Prom
   const url = coordinator.ready;
   step(`coordinator listening on ${url}`);
   const client = createClient({ base_url: url, token: credential.token });
-  const agent = await startAgent(client, url, data_dir);
+  const agent = await startBestAgent(client, url, data_dir);
   running.unshift(agent);
   await waitOnline(client, signal);
   step(`agent "${AGENT_NAME}" is online`);
-  step('executor: command with deploy/local/sample-agent.mjs (this version of agentd does not run OpenClaw yet)');
   const task = await runSampleTask(client, step, signal);
   step(`${task.ref} ended: ${task.status}`);
   say(`  result | ${task.resolution ?? task.failure?.message ?? '(none)'}`);

@@ -26,7 +26,7 @@ export const startProgram = (argv: readonly string[], env: Record<string, string
     ...(FLOTILLA_GATE === undefined ? {} : { FLOTILLA_GATE }),
   };
   const child = spawn(file, args, {
-    env: { ...inherited, ...env, ...(process.env.XX_NODE ? { NODE_OPTIONS: process.env.XX_NODE } : {}) },
+    env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const said = { stdout: '', stderr: '' };

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -10,7 +11,7 @@ type Completion = { model: string; stream?: boolean; messages: Message[] };
 
 /** One request as the model got it. */
 export type Turn = {
-  /** The task it belongs to: the word after `KEY=` in its prompt. */
+  /** The task it belongs to: the word after `CASE=` in its prompt. */
   key: string;
   model: string;
   authorization: string;
@@ -43,7 +44,13 @@ const answerJson = (response: ServerResponse, status: number, body: unknown): vo
 };
 
 /** Streams one assistant message, words or a tool call, as server-sent events with the usage at the end. */
-const stream = (response: ServerResponse, model: string, deltas: object[], finish_reason: string, raw: string): void => {
+const stream = (
+  response: ServerResponse,
+  model: string,
+  deltas: object[],
+  finish_reason: string,
+  raw: string,
+): void => {
   const chunk = (rest: object) =>
     response.write(
       `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model, ...rest })}\n\n`,
@@ -66,18 +73,21 @@ const callTool = (command: string): object => ({
 
 /**
  * A model provider on loopback: OpenAI's chat completions as far as OpenClaw uses them. The prompt says what happens:
- * `KEY=a` (whose turn it is), `FAIL=400` (an error of that status), `HANG` (no answer), `SLOW=3` (seconds before the
- * answer), `TOOL` (one call of the tool `exec` with `command` before the answer).
+ * `CASE=a` (whose turn it is), `FAIL=400` (an error of that status), `HANG` (no answer), `SLOW=3` (seconds before the
+ * answer), `MEET` (an answer when two such turns are there), `TOOL=x` (before the answer, one call of the tool `exec` with
+ * `commands.x`).
  */
-export const startFakeModel = async (command: string): Promise<FakeModel> => {
+export const startFakeModel = async (commands: Record<string, string>): Promise<FakeModel> => {
   const turns: Turn[] = [];
+  const meeting = new EventEmitter();
+  let met = 0;
 
   const reply = async (request: IncomingMessage, response: ServerResponse, raw: string): Promise<void> => {
     const { messages, model } = JSON.parse(raw) as Completion; // OpenClaw is the only client
     const prompt = textOf(messages, 'user');
     const failure = Number(/FAIL=(\d{3})/.exec(prompt)?.[1] ?? 0);
     const turn: Turn = {
-      key: /KEY=(\w+)/.exec(prompt)?.[1] ?? '',
+      key: /CASE=(\w+)/.exec(prompt)?.[1] ?? '',
       model,
       authorization: request.headers.authorization ?? '',
       system: textOf(messages, 'system', 'developer'),
@@ -88,10 +98,16 @@ export const startFakeModel = async (command: string): Promise<FakeModel> => {
     };
     turns.push(turn);
     response.once('close', () => (turn.abandoned = !response.writableFinished));
-    if (failure > 0) return answerJson(response, failure, { error: { message: `fake failure ${failure}`, code: 'fake' } });
+    if (failure > 0)
+      return answerJson(response, failure, { error: { message: `fake failure ${failure}`, code: 'fake' } });
     if (/\bHANG\b/.test(prompt)) return;
     await sleep(1000 * Number(/SLOW=(\d+)/.exec(prompt)?.[1] ?? 0));
-    if (/\bTOOL\b/.test(prompt) && turn.tool_results.length === 0) {
+    if (/\bMEET\b/.test(prompt)) {
+      if ((met += 1) === 2) meeting.emit('all');
+      else await once(meeting, 'all');
+    }
+    const command = commands[/TOOL=(\w+)/.exec(prompt)?.[1] ?? ''];
+    if (command !== undefined && turn.tool_results.length === 0) {
       return stream(response, model, [callTool(command)], 'tool_calls', raw);
     }
     stream(response, model, [{ content: `Done with ${turn.key}.` }, { content: ' Bye.' }], 'stop', raw);

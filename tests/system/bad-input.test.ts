@@ -1,3 +1,4 @@
+// Longer than most: one table of bad requests, run over every route of the contract.
 import { listRoutes, type Role, roleGrants, type Route } from '@flotilla/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 

@@ -79,7 +79,11 @@ const createTasks = async (client: Client, claimers: Claimer[], random: Random):
 type Given = Map<number, { claimer: Claimer; task: ClaimedTask }[]>;
 
 /** Claims, completes, and sometimes hangs up in the middle of a claim and asks again under the same id. */
-const work = async (claimer: Claimer, given: Given, done: Set<number>, random: Random): Promise<void> => {
+const work = async (
+  claimer: Claimer,
+  { given, done, signal: over }: { given: Given; done: Set<number>; signal: AbortSignal },
+  random: Random,
+): Promise<void> => {
   const slots = random.between(1, 6);
   const claimOnce = async (claim_id: string, give_up_ms?: number): Promise<ClaimedTask[] | null> => {
     const signal = give_up_ms === undefined ? undefined : AbortSignal.timeout(give_up_ms);
@@ -91,7 +95,7 @@ const work = async (claimer: Claimer, given: Given, done: Set<number>, random: R
     }
   };
   let progress = { size: -1, at: 0 };
-  while (done.size < TASKS) {
+  while (done.size < TASKS && !over.aborted) {
     if (done.size !== progress.size) progress = { size: done.size, at: performance.now() };
     // Every claim waits a second at most: what nobody was given by now, nobody will be.
     if (performance.now() - progress.at > STALLED_MS) return;
@@ -112,13 +116,16 @@ const work = async (claimer: Claimer, given: Given, done: Set<number>, random: R
   }
 };
 
-const run = async (fleet: Fleet, transport: Transport, seed: number) => {
+const run = async (fleet: Fleet, transport: Transport, seed: number, signal: AbortSignal) => {
   const random = createRandom(seed);
   const claimers = await registerClaimers(fleet, transport, random);
   const admin = createClient({ base_url: fleet.coordinator.url, token: ADMIN_TOKEN, transport });
   const given: Given = new Map();
   const done = new Set<number>();
-  const workers = Promise.all(claimers.map((claimer, index) => work(claimer, given, done, createRandom(seed + index))));
+  const workers = Promise.all(
+    claimers.map((claimer, index) => work(claimer, { given, done, signal }, createRandom(seed + index))),
+  );
+  workers.catch(() => {}); // awaited below; a failure before that is the one to report
   const wanted = await createTasks(admin, claimers, random);
   await auditRunning(fleet.coordinator.data_dir);
   await workers;
@@ -144,7 +151,7 @@ describe('R1: 64 claimers race for a queue that is being filled', () => {
       const fleet = await openFleet(test, { FLOTILLA_LEASE_MS: '120000' });
       const { transport, close } = createTransport();
       try {
-        const { given, wanted } = await run(fleet, transport, seed);
+        const { given, wanted } = await run(fleet, transport, seed, test.signal);
         await expectAllGiven(fleet, given);
         expect([...given].filter(([, times]) => times.length !== 1)).toEqual([]);
         for (const [id, [one]] of given) {

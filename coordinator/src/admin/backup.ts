@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 
-import { connect, type ConnectionFacts, type Sql } from '../db/client.ts';
+import type { ConnectionFacts, Sql } from '../db/client.ts';
+import { MIGRATION_LOCK } from '../db/migrate.ts';
 import { VERSION } from '../version.ts';
+import { withConnection } from './connection.ts';
 import { copyOut, setTextFormat } from './copy.ts';
 import { AdminError } from './error.ts';
 import { countRows, FORMAT, frame, type Header, MAGIC, type Table, type Trailer } from './format.ts';
@@ -25,13 +26,15 @@ export const backupToFile = async (
 ): Promise<BackupSummary> => {
   const partial = `${file}.partial`;
   await rm(partial, { force: true });
+  const handle = await open(partial, 'wx', 0o600);
   try {
-    const sink = createWriteStream(partial, { flags: 'wx', mode: 0o600, flush: true });
-    const summary = await writeBackup(facts, sink, signal);
+    // Flushed to the disk and closed by the stream, before the rename.
+    const summary = await writeBackup(facts, handle.createWriteStream({ flush: true }), signal);
     await rename(partial, file);
     await syncDirectory(path.dirname(file));
     return summary;
   } catch (error) {
+    await handle.close();
     await rm(partial, { force: true });
     throw error;
   }
@@ -48,45 +51,30 @@ const syncDirectory = async (directory: string): Promise<void> => {
 };
 
 /** Writes everything as of one moment, while coordinators go on working. */
-export const writeBackup = async (
-  facts: ConnectionFacts,
-  sink: Writable,
-  signal: AbortSignal,
-): Promise<BackupSummary> => {
-  const pool = connect(facts, { max: 1, name: 'flotilla-backup' });
-  let failure: { error: unknown } | null = null;
-  let summary: BackupSummary = { tables: 0, rows: 0 };
-  try {
+export const writeBackup = (facts: ConnectionFacts, sink: Writable, signal: AbortSignal): Promise<BackupSummary> =>
+  withConnection(facts, { name: 'flotilla-backup', signal }, async (pool, leave) => {
     const [journal] = await pool`select to_regclass('drizzle.__drizzle_migrations') as name`;
     if (journal?.name == null) throw new AdminError('There is nothing to back up: no coordinator used this database.');
-    await pool.begin('isolation level repeatable read read only', async (sql) => {
+    // Waits for a migration that runs. Not in the transaction, whose snapshot would be from before the wait.
+    await pool`set statement_timeout = 0`;
+    await pool`select pg_advisory_lock_shared(${MIGRATION_LOCK})`;
+    return pool.begin('isolation level repeatable read read only', async (sql) => {
+      const header = await readHeader(sql);
+      const trailer: Trailer = { header_sha256: '', tables: {} };
       try {
-        const header = await readHeader(sql);
-        const trailer: Trailer = { header_sha256: '', tables: {} };
         await pipeline(writeFrames(sql, header, trailer), createGzip({ level: GZIP_LEVEL }), sink, { signal });
-        const written = Object.values(trailer.tables);
-        summary = { tables: written.length, rows: written.reduce((sum, { rows }) => sum + rows, 0) };
       } catch (error) {
-        failure = { error };
         // A COPY that nobody reads to its end blocks the connection, the rollback included.
-        await pool.end({ timeout: 0 });
-        throw error;
+        await leave(error);
       }
+      const written = Object.values(trailer.tables);
+      return { tables: written.length, rows: written.reduce((sum, { rows }) => sum + rows, 0) };
     });
-    return summary;
-  } catch (error) {
-    signal.throwIfAborted();
-    throw (failure as { error: unknown } | null)?.error ?? error; // set in the callback, which tsc does not see
-  } finally {
-    await pool.end({ timeout: 5 });
-  }
-};
+  });
 
-/** What the database holds, in one snapshot that no migration can change until the transaction ends. */
+/** What the database holds, in one snapshot, and locked against migrations until the transaction ends. */
 const readHeader = async (sql: Sql): Promise<Header> => {
   await setTextFormat(sql);
-  // Before the first query, which takes the snapshot: waits for a migration that runs, and holds off the next one.
-  await sql`lock table drizzle.__drizzle_migrations in share mode`;
   const [migration] = await sql<{ when: number; hash: string; now: string }[]>`
     select created_at as when, hash, now() as now from drizzle.__drizzle_migrations order by created_at desc limit 1`;
   if (migration === undefined) throw new AdminError('There is nothing to back up: this database is empty.');
@@ -97,6 +85,9 @@ const readHeader = async (sql: Sql): Promise<Header> => {
     where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
       and not exists (select 1 from pg_depend d where d.objid = c.oid and d.deptype = 'e')
     group by c.relname order by c.relname`;
+  // All at once, while no migration runs: one that starts later waits for us, and holds nothing that we need.
+  await sql`lock table ${sql(tables.map(({ name }) => name))} in access share mode`;
+  await sql`select pg_advisory_unlock_shared(${MIGRATION_LOCK})`;
   // Sequences stand outside of snapshots. Read after it was taken they are at or beyond every number in the rows.
   const sequences = await sql<{ name: string; value: number }[]>`
     select sequencename as name, last_value as value from pg_sequences where schemaname = 'public' and last_value is not null`;

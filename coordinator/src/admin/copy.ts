@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream';
+
 import type { Sql } from '../db/client.ts';
 import type { Table } from './format.ts';
 
@@ -28,7 +30,20 @@ export async function* copyOut(sql: Sql, table: Table): AsyncGenerator<Buffer> {
     bytes = 0;
   }
   yield* pieces(held);
+  goOn(rows);
 }
+
+/**
+ * The driver pauses its socket while rows wait to be read, and never goes on when they were the last ones: the answer
+ * to the next query would not arrive. What it does whenever somebody wants more is what goes on.
+ */
+const goOn = (rows: Readable): void => {
+  try {
+    rows._read(0);
+  } catch {
+    // The connection is closed; the next query says so.
+  }
+};
 
 function* pieces(chunks: Buffer[]): Generator<Buffer> {
   const all = Buffer.concat(chunks);

@@ -37,9 +37,15 @@ export const explainFailure = (error: unknown): { text: string; exit_code: numbe
   const message = error instanceof Error ? error.message : String(error);
   const remedy = remedies[code];
   // Node's own message of a failed file operation says the same in other words; the path is what counts.
-  const subject = error instanceof Error && 'path' in error ? String(error.path) : message;
+  const subject = fileOf(error) ?? message;
   if (remedy !== undefined) return { text: `${subject}: ${remedy}.`, exit_code: 1 };
   const known = explainStartFailure(error);
   if (known !== null) return { text: known, exit_code: error instanceof Error && error.name === 'ConfigError' ? 2 : 1 };
   return { text: `It failed: ${message}. This looks like a defect; please report it.`, exit_code: 1 };
+};
+
+/** The file that an error of Node is about; of a rename the one that a person named. */
+const fileOf = (error: unknown): string | null => {
+  if (!(error instanceof Error) || !('path' in error)) return null;
+  return String('dest' in error ? error.dest : error.path);
 };

@@ -8,7 +8,17 @@ import { createGunzip } from 'node:zlib';
 import type { z } from 'zod';
 
 import { AdminError } from './error.ts';
-import { countRows, FORMAT, type FrameKind, frameKinds, Header, MAGIC, MAX_FRAME_BYTES, Table, Trailer } from './format.ts';
+import {
+  countRows,
+  FORMAT,
+  type FrameKind,
+  frameKinds,
+  Header,
+  MAGIC,
+  MAX_FRAME_BYTES,
+  Table,
+  Trailer,
+} from './format.ts';
 
 export type Part =
   | { kind: 'header'; header: Header }

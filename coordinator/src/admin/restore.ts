@@ -1,6 +1,7 @@
-import { connect, type ConnectionFacts, type Sql } from '../db/client.ts';
+import type { ConnectionFacts, Sql } from '../db/client.ts';
 import { applyMigrations, type Migration, MIGRATION_LOCK, readMigrations } from '../db/migrate.ts';
 import { clearDatabase, countObjects, isFlotillas } from './clear.ts';
+import { withConnection } from './connection.ts';
 import { copyIn, type CopyIn, setTextFormat } from './copy.ts';
 import { AdminError } from './error.ts';
 import type { Header } from './format.ts';
@@ -31,23 +32,14 @@ export const planRestore = async (file: string, migrations_folder: string): Prom
 };
 
 /** Replaces the database by the backup in one transaction: after a crash at any point it is as before, or restored. */
-export const restoreDatabase = async (
+export const restoreDatabase = (
   facts: ConnectionFacts,
   plan: RestorePlan,
   options: RestoreOptions,
-): Promise<RestoreSummary> => {
-  const pool = connect(facts, { max: 1, name: 'flotilla-restore' });
-  // Closing the connection is what ends a long statement; Postgres then rolls back.
-  const leave = () => void pool.end({ timeout: 0 });
-  options.signal.addEventListener('abort', leave, { once: true });
-  try {
-    options.signal.throwIfAborted();
-    return await pool.begin((sql) => restoreIn(sql, plan, options));
-  } finally {
-    options.signal.removeEventListener('abort', leave);
-    await pool.end({ timeout: 5 });
-  }
-};
+): Promise<RestoreSummary> =>
+  withConnection(facts, { name: 'flotilla-restore', signal: options.signal }, (pool) =>
+    pool.begin((sql) => restoreIn(sql, plan, options)),
+  );
 
 const restoreIn = async (
   sql: Sql,
@@ -103,8 +95,7 @@ const dropForeignKeys = async (sql: Sql): Promise<Constraint[]> => {
   const constraints = await sql<Constraint[]>`
     select conrelid::regclass::text as table_name, quote_ident(conname) as name, pg_get_constraintdef(oid) as definition
     from pg_constraint where contype = 'f' and connamespace = 'public'::regnamespace order by conname`;
-  for (const { table_name, name } of constraints)
-    await sql.unsafe(`alter table ${table_name} drop constraint ${name}`);
+  for (const { table_name, name } of constraints) await sql.unsafe(`alter table ${table_name} drop constraint ${name}`);
   return constraints;
 };
 

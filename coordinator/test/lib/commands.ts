@@ -336,7 +336,7 @@ const passTime = async (m: model.Model, { app }: Real, ms: number): Promise<void
 
 // Steps that stay clear of every limit by more than the time a run may take.
 const pass = fc
-  .constantFrom(50_000, 70_000, 130_000, 130_000, 25 * 3_600_000)
+  .constantFrom(45_000, 45_000, 130_000, 130_000, 25 * 3_600_000)
   .map((ms) => new Command(`pass(${ms / 1000} s, then expire)`, (m, real) => passTime(m, real, ms)));
 
 /** The same misfortune again and again, until a limit is reached. */

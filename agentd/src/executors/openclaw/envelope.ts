@@ -4,8 +4,8 @@ import { cleanJson } from '../text.ts';
 
 // Each field falls back alone: an odd price must not hide a result.
 const word = z.string().nullish().catch(undefined);
-const count = z.number().min(0).transform(Math.round).optional().catch(undefined);
-const money = z.number().min(0).optional().catch(undefined);
+const count = z.number().min(0).transform(Math.round).pipe(z.int()).optional().catch(undefined);
+const money = z.number().min(0).max(1_000_000_000).optional().catch(undefined);
 
 const Usage = z.object({
   input: count,

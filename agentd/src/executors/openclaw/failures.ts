@@ -23,6 +23,7 @@ const rules: Rule[] = [
   { says: /overloaded|at capacity|HTTP 529/i, kind: 'overloaded', retryable: true, retry_after_s: 60 },
   { says: /unknown model|model not found/i, kind: 'unknown_model', retryable: false },
   { says: /context (overflow|limit exceeded)/i, kind: 'context_overflow', retryable: false },
+  { says: /timed out/i, kind: 'timeout', retryable: true },
   {
     says: /rejected the request schema|request format rejected|LLM request rejected|HTTP 4\d\d/i,
     kind: 'bad_request',
@@ -46,7 +47,6 @@ const rules: Rule[] = [
     kind: 'config',
     retryable: false,
   },
-  { says: /timed out/i, kind: 'timeout', retryable: true },
   {
     says: /connection (error|failed|refused|reset)|network|ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|fetch failed|invalid streaming response/i,
     kind: 'provider_unreachable',

@@ -38,16 +38,24 @@ const commonOf = (envelope: Envelope) => ({
 const wordsOf = ({ final, payloads }: Envelope): string =>
   final || (payloads ?? []).flatMap(({ text }) => text ?? []).join('\n');
 
-const toCompleted = (envelope: Envelope): Completed => {
-  const { assistantTurns: assistant_turns, toolSummary } = envelope;
-  const tools = toolSummary && { calls: toolSummary.calls, failures: toolSummary.failures, names: toolSummary.tools };
+/** Facts beside the words, for whoever compares runs. */
+const resultOf = (envelope: Envelope): Record<string, unknown> => {
+  const { assistantTurns: assistant_turns, toolSummary: tools } = envelope;
   return {
-    outcome: 'completed',
-    resolution: keepTail(wordsOf(envelope), MAX_RESOLUTION),
-    result: { model: modelName(envelope), assistant_turns, tools },
-    ...commonOf(envelope),
+    model: modelName(envelope),
+    ...(assistant_turns === undefined ? {} : { assistant_turns }),
+    ...(tools === undefined
+      ? {}
+      : { tools: { calls: tools.calls ?? 0, failures: tools.failures ?? 0, names: tools.tools ?? [] } }),
   };
 };
+
+const toCompleted = (envelope: Envelope): Completed => ({
+  outcome: 'completed',
+  resolution: keepTail(wordsOf(envelope), MAX_RESOLUTION),
+  result: resultOf(envelope),
+  ...commonOf(envelope),
+});
 
 const toFailed = (envelope: Envelope, message: string): Failed => {
   const meaning: Meaning =
