@@ -63,7 +63,6 @@ test('a turn gets one agent, its prompt, its soul and the keys, and shares nothi
     models: CONFIG.models,
     update: { checkOnStart: false },
     telemetry: { enabled: false },
-    logging: { file: join(private_dir, 'openclaw.log') },
     agents: {
       ownership: 'explicit',
       defaults: {

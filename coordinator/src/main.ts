@@ -19,6 +19,12 @@ for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   });
 }
 
+/**
+ * postgres.js 3.4.9 throws outside of any promise when a connection dies while a query is written (porsager/postgres
+ * #1154, #1208). The connection is gone either way and the pool makes a new one; everything else is a bug and ends us.
+ */
+const isDriverError = (error: Error): boolean => /nextWrite|postgres[/\\](?:src|cjs)/.test(error.stack ?? '');
+
 try {
   const config = readConfig();
   // Stdout carries the one `listening` line for scripts; everything else goes to stderr.
@@ -32,6 +38,10 @@ try {
     },
     pino.destination(2),
   );
+  process.on('uncaughtException', (error) => {
+    log.error({ error }, 'an error outside of any request');
+    if (!isDriverError(error)) process.exit(1);
+  });
   await runCoordinator(
     config,
     log,

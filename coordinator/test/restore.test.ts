@@ -121,9 +121,7 @@ describe('a backup', () => {
   test('keeps no coordinator from starting, and leaves nothing when its reader stops', async () => {
     await app.sql`create table padding as select repeat(md5(n::text), 100) as text from generate_series(1, 20000) n`;
     try {
-      let goOn = () => {};
-      const released = new Promise<void>((resolve) => (goOn = resolve));
-      const slow = new Writable({ write: (_chunk, _encoding, done) => void released.then(() => done()) });
+      const slow = new Writable({ write: (_chunk, _encoding, done) => void slow.once('go on', done) });
       const slowly = writeBackup(factsOf(source), slow, ever);
       await until('the backup to wait', async () => {
         const [row] =
@@ -131,7 +129,8 @@ describe('a backup', () => {
         return row !== undefined;
       });
       await migrateDatabase(factsOf(source), MIGRATIONS);
-      goOn();
+      slow._write = (_chunk, _encoding, done) => done();
+      slow.emit('go on');
       await slowly;
       const full = new Writable({ write: (_chunk, _encoding, done) => done(new Error('the disk is full')) });
       await expect(writeBackup(factsOf(source), full, ever)).rejects.toThrow('the disk is full');

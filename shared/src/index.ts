@@ -14,6 +14,7 @@ export * from './async/every.ts';
 export * from './async/group.ts';
 export * from './async/retry.ts';
 export * from './async/sleep.ts';
+export * from './async/within.ts';
 export * from './client.ts';
 export * from './errors.ts';
 export * from './permissions.ts';

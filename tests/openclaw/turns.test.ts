@@ -159,7 +159,10 @@ describe('a turn of the real OpenClaw', () => {
   it.concurrent('401 is final, and the next turn with the same provider is not refused for it', async () => {
     const done = await finish(await add('CASE=denied FAIL=401'));
     expect(done).toMatchObject({ status: 'failed', attempts: 1, failure: { kind: 'auth' } });
-    expect(await finish(await add('CASE=after'))).toMatchObject({ status: 'done', resolution: 'Done with after. Bye.' });
+    expect(await finish(await add('CASE=after'))).toMatchObject({
+      status: 'done',
+      resolution: 'Done with after. Bye.',
+    });
   });
 
   it.concurrent('an unknown model is final', async () => {

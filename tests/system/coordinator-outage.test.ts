@@ -50,8 +50,8 @@ describe('R15: the coordinator is away for longer than a lease and its grace', (
   it('everything that ended meanwhile is delivered, nothing is executed again', async (test) => {
     const fleet = await openFleet(test, {
       ...SHORT_LEASES,
-      FLOTILLA_LEASE_MS: '2000',
-      FLOTILLA_REQUEUE_GRACE_MS: '500',
+      FLOTILLA_LEASE_MS: '4000',
+      FLOTILLA_REQUEUE_GRACE_MS: '1000',
     });
     for (const name of ['one', 'two', 'three'])
       await fleet.add({ name, slots: 4, command: commands.work(fleet.ledger) });
@@ -62,7 +62,7 @@ describe('R15: the coordinator is away for longer than a lease and its grace', (
     for (const name of ['late-one', 'late-two']) await addWork(fleet, work, name.length, '0');
 
     expect(await fleet.coordinator.stop()).toMatchObject({ code: 0 });
-    await elapse(6_000);
+    await elapse(8_000);
     await until('six to end meanwhile', () => [...work.keys()].filter((id) => fleet.ledger.ends(id) === 1).length >= 6);
     await fleet.coordinator.start();
 

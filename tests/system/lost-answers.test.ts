@@ -14,7 +14,8 @@ const HEAL_MS = 30_000;
 
 describe('R2: lost answers', () => {
   it('every claim answer is dropped after commit for a while: each task is started exactly once', async (test) => {
-    const fleet = await openFleet(test);
+    // As in real life the lease is longer than the fault; nobody renews a claim that nobody heard of.
+    const fleet = await openFleet(test, { FLOTILLA_LEASE_MS: '90000' });
     const proxy = await startProxy(fleet.coordinator.url);
     test.onTestFinished(() => proxy.close());
     proxy.set([{ match: /^POST \S+\/tasks\/claim/, fault: { kind: 'drop_after' } }]);

@@ -20,7 +20,7 @@ export const connect = (facts: ConnectionFacts, options: { max: number; name: st
     connection: {
       application_name: options.name,
       idle_in_transaction_session_timeout: 30_000,
-      statement_timeout: 60_000,
+      statement_timeout: 15_000,
     },
     types: {
       bigint: { to: 20, from: [20], parse: Number, serialize: String },

@@ -1,4 +1,13 @@
+import { within } from '@flotilla/shared';
+
 import type { Pool, Sql } from './client.ts';
+
+/**
+ * The driver can lose a query whose connection dies while it is written (porsager/postgres #1154, #1208): its promise
+ * never settles. No transaction of ours takes a fraction of this; one that does has failed, and must not hold up the
+ * batch of claims or beats behind it.
+ */
+const TRANSACTION_MS = 20_000;
 
 /**
  * The database as verbs see it. `transaction` opens one, or joins the one it is called in, so that a verb can be part
@@ -16,7 +25,7 @@ export const createDatabase = (pool: Pool): Database => ({
   afterCommit: (hook) => hook(),
   transaction: async (work) => {
     const hooks: (() => void)[] = [];
-    const result = await pool.begin((sql) => {
+    const running = pool.begin((sql) => {
       const joined: Database = {
         sql,
         afterCommit: (hook) => void hooks.push(hook),
@@ -24,6 +33,7 @@ export const createDatabase = (pool: Pool): Database => ({
       };
       return work(joined);
     });
+    const result = await within(TRANSACTION_MS, 'a database transaction', running);
     for (const hook of hooks) hook();
     return result as Awaited<ReturnType<typeof work>>; // postgres.js unwraps arrays of promises; a verb returns one value
   },

@@ -4,6 +4,7 @@ import { every, sleep } from '@flotilla/shared';
 
 import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
+import { backgroundLoop } from '../operations/background.ts';
 
 /** One sequencer at a time over all coordinators, for the length of one transaction. */
 const SEQUENCER_LOCK = 0x666c7371;
@@ -98,16 +99,12 @@ export const sequencerLoop = async (deps: Deps, signal: AbortSignal): Promise<vo
     hinted = new AbortController();
     for (let handled = BATCH; handled >= BATCH;) handled = await sequence(deps);
   };
-  const onError = (name: string, error: unknown, delay_ms: number) => {
-    deps.metrics.loop_errors.inc({ loop: name });
-    deps.log.warn({ loop: name, error, delay_ms }, 'a background pass failed; it is tried again');
-  };
   await every(pass, {
     name: 'sequencer',
     interval_ms: 1,
     first_ms: 0,
     signal,
-    onError,
+    ...backgroundLoop(deps),
     backoff: { min_ms: 200, max_ms: 5_000 },
   });
   off();

@@ -1,4 +1,4 @@
-import { AppError, type ErrorBody, errorCatalog } from '@flotilla/shared';
+import { AppError, DeadlineError, type ErrorBody, errorCatalog } from '@flotilla/shared';
 import { ZodError } from 'zod';
 
 /** Answers of Postgres that are about our reach to it, not about the request: try again later. */
@@ -55,6 +55,7 @@ const flatten = (error: ZodError): { path: PropertyKey[]; message: string }[] =>
 export const toAppError = (error: unknown): AppError => {
   if (error instanceof AppError) return error;
   if (error instanceof ZodError) return fromZod(error);
+  if (error instanceof DeadlineError) return new AppError('unavailable', { cause: error });
   const code = codeOf(error);
   if (code === '53100') return new AppError('disk_full', { cause: error });
   if (code !== null && unreachable.has(code)) return new AppError('unavailable', { cause: error });

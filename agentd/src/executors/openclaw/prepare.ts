@@ -14,8 +14,6 @@ const composeConfig = ({ base, model }: OpenClaw, task_model: string | null, pat
   ...base,
   update: { ...objectAt(base, 'update'), checkOnStart: false },
   telemetry: { ...objectAt(base, 'telemetry'), enabled: false },
-  // Its place is otherwise one file below /tmp for every OpenClaw of the user.
-  logging: { ...objectAt(base, 'logging'), file: join(paths.private_dir, 'openclaw.log') },
   agents: {
     ownership: 'explicit',
     defaults: {
@@ -45,8 +43,8 @@ const isolatedEnv = ({ path }: OpenClaw, compile_cache: string, { private_dir }:
   OPENCLAW_SKIP_CRON: '1',
   OPENCLAW_EXEC_SHELL_SNAPSHOT: '0',
   OPENCLAW_HIDE_BANNER: '1',
-  // Retries and time-outs of the provider are for the task's log; more than that is noise.
-  OPENCLAW_LOG_LEVEL: 'warn',
+  // Else every OpenClaw of the user writes into one file below /tmp, whatever its configuration says.
+  OPENCLAW_LOG_LEVEL: 'silent',
   NO_COLOR: '1',
   DO_NOT_TRACK: '1',
   // In TMPDIR by default, so empty for every task: a start would take half as long again.

@@ -1,13 +1,9 @@
 import { every } from '@flotilla/shared';
 
 import type { Deps } from '../../deps.ts';
+import { backgroundLoop } from '../../operations/background.ts';
 import { expireLeases } from './expire.ts';
 import { type ClockReading, expirySuspended, markAlive, noticeClockStep } from './guards.ts';
-
-const onError = (deps: Deps) => (name: string, error: unknown, delay_ms: number) => {
-  deps.metrics.loop_errors.inc({ loop: name });
-  deps.log.warn({ loop: name, error, delay_ms }, 'a background pass failed; it is tried again');
-};
 
 /** Notes that this coordinator lives. Its first pass must come before the first expiry: it finds the gap. */
 export const aliveLoop = (deps: Deps, signal: AbortSignal): Promise<void> =>
@@ -15,7 +11,7 @@ export const aliveLoop = (deps: Deps, signal: AbortSignal): Promise<void> =>
     name: 'alive',
     interval_ms: deps.config.FLOTILLA_ALIVE_MS,
     signal,
-    onError: onError(deps),
+    ...backgroundLoop(deps),
   });
 
 /** Expires leases whose time is over, unless the guards say that the silence is ours. */
@@ -28,7 +24,7 @@ export const expireLoop = (deps: Deps, signal: AbortSignal): Promise<void> => {
     if (suspended !== null) return deps.metrics.expiry_suspended.set({ reason: suspended }, 1);
     for (let handled = 1; handled > 0 && !signal.aborted;) handled = await expireLeases(deps);
   };
-  return every(pass, { name: 'expire', interval_ms: deps.config.FLOTILLA_SWEEP_MS, signal, onError: onError(deps) });
+  return every(pass, { name: 'expire', interval_ms: deps.config.FLOTILLA_SWEEP_MS, signal, ...backgroundLoop(deps) });
 };
 
 /** Puts deferred tasks back into the queue's index when their time has come. Served by tasks_deferred. */
@@ -40,5 +36,5 @@ export const deferLoop = (deps: Deps, signal: AbortSignal): Promise<void> => {
       returning queue_class_id`;
     for (const task of due) if (task.queue_class_id !== null) deps.hub.raise('work', task.queue_class_id, 1);
   };
-  return every(pass, { name: 'defer', interval_ms: deps.config.FLOTILLA_SWEEP_MS, signal, onError: onError(deps) });
+  return every(pass, { name: 'defer', interval_ms: deps.config.FLOTILLA_SWEEP_MS, signal, ...backgroundLoop(deps) });
 };
