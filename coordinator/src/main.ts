@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 
 import { readConfig } from './config.ts';
+import { toAppError } from './http/errors.ts';
 import { runCoordinator } from './run.ts';
 import { explainStartFailure } from './start-failure.ts';
 
@@ -20,10 +21,12 @@ for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
 }
 
 /**
- * postgres.js 3.4.9 throws outside of any promise when a connection dies while a query is written (porsager/postgres
- * #1154, #1208). The connection is gone either way and the pool makes a new one; everything else is a bug and ends us.
+ * A database driver that loses a connection may throw outside of any promise: postgres.js while it writes
+ * (docs/adr/0009), BullMQ's pg client when Postgres ends. The pools reconnect; anything else is a bug and ends us.
  */
-const isDriverError = (error: Error): boolean => /nextWrite|postgres[/\\](?:src|cjs)/.test(error.stack ?? '');
+const isDriverError = (error: Error): boolean =>
+  toAppError(error).code === 'unavailable' ||
+  /nextWrite|node_modules[/\\](?:postgres|pg|pg-pool|bullmq)[/\\]/.test(error.stack ?? '');
 
 try {
   const config = readConfig();

@@ -9,6 +9,8 @@ export type Principal = {
   workspace_id: number;
   /** Only for kind `attempt`: the task it may read. */
   task_id?: number;
+  /** The row of its credential, for streams that ask again whether it still counts. */
+  token_id?: number;
   /** The request it acts through, for the audit. */
   request_id?: string;
 };

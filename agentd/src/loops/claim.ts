@@ -14,7 +14,7 @@ import { abortWhen } from '../notifier.ts';
 import { claimBlock, wantBeat } from '../standing.ts';
 import { usesSlot, viewAttempt } from '../task/attempt.ts';
 
-const BACKOFF = { min_ms: 200, max_ms: 30_000 };
+const BACKOFF = { min_ms: 200, max_ms: 5_000 };
 /** An answer without tasks is normally a long wait; one that comes at once must not make this loop spin. */
 const EMPTY_PAUSE_MS = 500;
 /** A drain ends a parked claim at the coordinator; its answer settles whether a task came in the same instant. */
@@ -139,7 +139,8 @@ export const runClaims = async (deps: Deps, signal: AbortSignal): Promise<void> 
         { retry_in_ms, error: describeError(error) },
         'claim not answered, trying again',
       );
-      await sleep(retry_in_ms, signal);
+      // A beat that gets through says that the coordinator is back.
+      await deps.link.restored.wait(retry_in_ms, signal);
     }
   }
 };

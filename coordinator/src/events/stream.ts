@@ -2,6 +2,7 @@ import { type Event, sleep } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { watchRights } from '../tokens/authenticate.ts';
 
 const BATCH = 500;
 /** An id-only frame this often moves the cursor of a filtered reader past what it does not see. */
@@ -31,11 +32,16 @@ export async function* streamEvents(
     // Tells a client at once that it is connected and where.
     yield { id: last };
   }
+  const mayRead = watchRights(deps, principal);
   let quiet_since = performance.now();
   while (!signal.aborted) {
     const woken = new AbortController();
     const off = deps.hub.on('events', () => woken.abort());
     try {
+      if (!(await mayRead())) {
+        yield { id: last, event: 'stream.closed', data: '{"reason":"the token was revoked or has expired"}' };
+        return;
+      }
       const { rows, newest } = await readAfter(deps, principal, options.types, last);
       for (const row of rows) yield frameOf(row);
       const before = last;

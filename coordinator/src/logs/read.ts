@@ -11,7 +11,7 @@ const FOLLOW_MS = 1_000;
 
 type Selected = { attempt_id: number; stream: LogStream | null; from: number };
 type Finder = () => Promise<Selected | null>;
-type Chunk = { id: number; stream: LogStream; start: number; data: Uint8Array };
+type Chunk = { stream: LogStream; start: number; data: Uint8Array };
 
 /** Finds the attempt whose log is asked for: the named one, or the newest. Null: the task was never claimed. */
 export const selectLog = async (
@@ -43,20 +43,21 @@ export async function* readLog(
   deps: Deps,
   which: Selected | Finder,
   follow: boolean,
+  mayRead: () => Promise<boolean>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const selected = typeof which === 'function' ? await firstAttempt(which, follow, signal) : which;
   if (selected === null) return;
-  let last_id = 0;
+  // Positions per stream, not row ids: chunks of the two streams may commit in another order than their ids.
+  const next = { stdout: selected.from, stderr: selected.from };
   for (;;) {
     // Asked before reading: what arrives between the two is found by the last round.
-    const over = !follow || (await logIsOver(deps, selected.attempt_id));
+    const over = !follow || (await logIsOver(deps, selected.attempt_id)) || !(await mayRead());
     for (let full = true; full && !signal.aborted;) {
-      const chunks = await nextChunks(deps, selected, last_id);
-      for (const chunk of chunks) {
-        last_id = chunk.id;
-        const skip = Math.max(0, selected.from - chunk.start);
-        if (skip < chunk.data.length) yield chunk.data.subarray(skip);
+      const chunks = await nextChunks(deps, selected, next);
+      for (const { stream, start, data } of chunks) {
+        yield data.subarray(Math.max(0, next[stream] - start));
+        next[stream] = start + data.length;
       }
       full = chunks.length === CHUNKS;
     }
@@ -76,15 +77,15 @@ const firstAttempt = async (find: Finder, follow: boolean, signal: AbortSignal):
   }
 };
 
-const nextChunks = (
-  { db: { sql } }: Deps,
-  { attempt_id, stream, from }: Selected,
-  last_id: number,
-): Promise<Chunk[]> => sql<Chunk[]>`
-  select id, stream, start, data from attempt_logs
-  where attempt_id = ${attempt_id} and id > ${last_id}
-    ${stream === null ? sql`` : sql`and stream = ${stream} and start + octet_length(data) > ${from}`}
-  order by id limit ${CHUNKS}`;
+type Positions = Record<LogStream, number>;
+
+const nextChunks = ({ db: { sql } }: Deps, { attempt_id, stream }: Selected, next: Positions): Promise<Chunk[]> => {
+  const after = (name: LogStream) => sql`(stream = ${name} and start + octet_length(data) > ${next[name]})`;
+  return sql<Chunk[]>`
+    select stream, start, data from attempt_logs
+    where attempt_id = ${attempt_id} and ${stream === null ? sql`(${after('stdout')} or ${after('stderr')})` : after(stream)}
+    order by id limit ${CHUNKS}`;
+};
 
 const logIsOver = async ({ db: { sql } }: Deps, attempt_id: number): Promise<boolean> => {
   const [row] = await sql<{ over: boolean }[]>`

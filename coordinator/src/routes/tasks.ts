@@ -17,6 +17,7 @@ import { retryTask } from '../tasks/retry.ts';
 import { startTask } from '../tasks/start.ts';
 import { unclaimTask } from '../tasks/unclaim.ts';
 import { reportUsage } from '../tasks/usage.ts';
+import { watchRights } from '../tokens/authenticate.ts';
 
 export const taskHandlers: Handlers<typeof api.tasks> = {
   create: ({ deps, principal, input }) => createTask(deps, principal, input),
@@ -35,7 +36,13 @@ export const taskHandlers: Handlers<typeof api.tasks> = {
   readLog: async ({ deps, principal, input, signal }) => {
     // Looked up before the stream begins: an unknown task must still be a 404.
     const selected = await selectLog(deps, principal, input);
-    return readLog(deps, selected ?? (() => selectLog(deps, principal, input)), input.query.follow, signal);
+    return readLog(
+      deps,
+      selected ?? (() => selectLog(deps, principal, input)),
+      input.query.follow,
+      watchRights(deps, principal),
+      signal,
+    );
   },
   start: ({ deps, principal, input }) => startTask(deps, principal, input),
   unclaim: ({ deps, principal, input }) => unclaimTask(deps, principal, input),

@@ -51,7 +51,7 @@ export const bindWaitingTasks = async (deps: Deps, agent: { workspace_id: number
   await lockName(deps.db.sql, agent.workspace_id, agent.name, 'exclusive');
   const waiting = await deps.db.sql<{ id: number; required_tags: string[]; executor: string | null }[]>`
     select id, required_tags, executor from tasks
-    where workspace_id = ${agent.workspace_id} and assigned_to = ${agent.name} and assigned_agent_id is null and deleted_at is null for update`;
+    where workspace_id = ${agent.workspace_id} and assigned_to = ${agent.name} and assigned_agent_id is null and deleted_at is null for no key update`;
   for (const task of waiting) {
     const binding = await bindTask(deps, deps.db.sql, {
       ...task,

@@ -31,6 +31,9 @@ export type QueueClasses = {
   matching(agent: Matchable): number[];
 };
 
+/** Longer than any transaction: whoever took a lower id has committed or rolled back by then. */
+const SETTLE_MS = 60_000;
+
 const keyOf = (c: Omit<QueueClass, 'id'>) =>
   JSON.stringify([c.workspace_id, c.kind, c.assigned_agent_id, c.required_tags, c.executor]);
 
@@ -40,6 +43,10 @@ export const createQueueClasses = (): QueueClasses => {
   const byKey = new Map<string, number>();
   const byWorkspace = new Map<number, QueueClass[]>();
   let newest = 0;
+  // Ids become visible in the order of commits, not of ids: what is newer than `settled` is read again every time.
+  let settled = 0;
+  let candidate = 0;
+  let candidate_since = performance.now();
 
   const remember = (c: QueueClass) => {
     if (byId.has(c.id)) return;
@@ -56,10 +63,15 @@ export const createQueueClasses = (): QueueClasses => {
     refresh: async (sql) => {
       const rows = await sql<QueueClass[]>`
         select id, workspace_id, kind, assigned_agent_id, required_tags, executor
-        from queue_classes where id > ${newest} order by id`;
+        from queue_classes where id > ${settled} order by id`;
       for (const row of rows) {
         remember(row);
-        newest = row.id;
+        newest = Math.max(newest, row.id);
+      }
+      if (performance.now() - candidate_since > SETTLE_MS) {
+        settled = candidate;
+        candidate = newest;
+        candidate_since = performance.now();
       }
     },
     intern: async (sql, given) => {

@@ -16,10 +16,10 @@ export const releaseTask = (
 ): Promise<Task> =>
   deps.db.transaction(async (db) => {
     // Lease, then attempt, then task: the order of every verb that touches all three.
-    await db.sql`select 1 from leases where task_id = ${params.id} and workspace_id = ${principal.workspace_id} for update`;
+    await db.sql`select 1 from leases where task_id = ${params.id} and workspace_id = ${principal.workspace_id} for no key update`;
     const [attempt] = await db.sql<{ id: number; task_id: number; epoch: number; agent_id: number }[]>`
       select id, task_id, epoch, agent_id from attempts
-      where task_id = ${params.id} and workspace_id = ${principal.workspace_id} and ended_at is null for update`;
+      where task_id = ${params.id} and workspace_id = ${principal.workspace_id} and ended_at is null for no key update`;
     const task = await lockTask(db, principal, params.id);
     if (attempt === undefined)
       throw new AppError('invalid_transition', { sentence: 'Nobody holds this task; there is nothing to release.' });

@@ -45,6 +45,7 @@ export const authenticate = async (deps: Deps, token: string): Promise<Principal
     name: found.name,
     role,
     workspace_id: found.workspace_id,
+    token_id: found.token_id,
   };
   if (found.stale) await touch(deps, found);
   if (cache.size >= MAX_CACHED) cache.clear();
@@ -86,5 +87,30 @@ const authenticateAttempt = async (deps: Deps, token: string): Promise<Principal
     role: 'attempt',
     workspace_id,
     task_id: claimed.task_id,
+  };
+};
+
+/** How often a stream asks whether its reader may still read. */
+const RECHECK_MS = 5_000;
+
+/**
+ * For streams that outlive the check at their beginning: says, at most every few seconds by a query, whether the
+ * principal's token still opens anything.
+ */
+export const watchRights = (deps: Deps, principal: Principal): (() => Promise<boolean>) => {
+  let checked_at = performance.now();
+  return async () => {
+    if (performance.now() - checked_at < RECHECK_MS) return true;
+    checked_at = performance.now();
+    const { sql } = deps.db;
+    const { kind, id, token_id = 0 } = principal;
+    if (kind === 'attempt') return (await sql`select 1 from leases where attempt_id = ${id}`).length > 0;
+    const rows =
+      kind === 'agent'
+        ? await sql`select 1 from agent_tokens k join agents a on a.id = k.agent_id
+            where k.id = ${token_id} and k.revoked_at is null and a.deleted_at is null`
+        : await sql`select 1 from api_tokens
+            where id = ${token_id} and revoked_at is null and (expires_at is null or expires_at > flotilla_now())`;
+    return rows.length > 0;
   };
 };

@@ -2,7 +2,13 @@ import { z } from 'zod';
 
 /** Row ids are positive integers; as path and query parameters they arrive as digits. */
 export const Id = z.int().positive();
-export const IdParam = z.coerce.number().pipe(z.int().positive());
+export const IdParam = z
+  .union([z.string(), z.number()])
+  .transform(String)
+  // Digits alone: Number() would also take "0x2", "2e0" and " 2".
+  .pipe(z.string().regex(/^[1-9]\d{0,14}$/, 'use a positive whole number'))
+  .transform(Number)
+  .pipe(z.int().positive());
 export const IdParams = z.object({ id: IdParam });
 
 /** A number that fits Postgres' integer: a larger one would fail in the database, not here. */
@@ -24,10 +30,21 @@ export const Tags = z.array(Tag).max(32);
 /** Any JSON value; one schema, so that the API document can name it. */
 export const Json = z.json();
 
+/** True when Postgres can store every string in it: no NUL, no lone surrogates. */
+const isStorable = (value: unknown): boolean => {
+  if (typeof value === 'string') return !value.includes('\u0000') && value.isWellFormed();
+  if (typeof value !== 'object' || value === null) return true;
+  return Object.entries(value).every(([key, inner]) => isStorable(key) && isStorable(inner));
+};
+
+/** Any JSON value that can be stored. */
+export const StorableJson = Json.refine(isStorable, 'must not contain NUL characters or lone surrogates');
+
 /** Free JSON from people and hosts: shown, never matched. 16 KiB at most. */
 export const Metadata = z
   .record(z.string().max(100), Json)
-  .refine((value) => JSON.stringify(value).length <= 16_384, 'at most 16 KiB of JSON');
+  .refine((value) => JSON.stringify(value).length <= 16_384, 'at most 16 KiB of JSON')
+  .refine(isStorable, 'must not contain NUL characters or lone surrogates');
 
 /** A text that may be stored in Postgres: no NUL characters. */
 export const text = (max: number) =>

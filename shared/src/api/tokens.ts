@@ -47,7 +47,7 @@ export const CreateJoinToken = z.strictObject({
   /** Ceiling of tasks at a time; also the number for a host that reports none. */
   slots: z.int().min(1).max(1024).optional(),
   /** Glob (`*`, `?`) that the agent's name must match. */
-  name_pattern: z.string().min(1).max(100).optional(),
+  name_pattern: text(100).min(1).optional(),
 });
 
 export const CreateApiToken = z.strictObject({

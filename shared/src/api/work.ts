@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { taskStatuses } from '../states/task.ts';
-import { Count, Id, IdParam, IdParams, Int32, Json, Tag, text } from './common.ts';
+import { Count, Id, IdParam, IdParams, Int32, StorableJson, Tag, text } from './common.ts';
 import { route } from './route.ts';
 import { Epoch, logStreams } from './task.ts';
 
@@ -46,7 +46,7 @@ const LogSizes = z.object({ stdout: z.int().min(0), stderr: z.int().min(0) }).pa
 export const CompleteTask = z.object({
   epoch: Epoch,
   resolution: text(1_000_000),
-  result: Json.optional(),
+  result: StorableJson.optional(),
   exit_code: Int32.nullish(),
   session_id: text(200).nullish(),
   usage: UsageReport.optional(),

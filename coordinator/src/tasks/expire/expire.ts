@@ -38,7 +38,7 @@ const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
   const [task] = await db.sql<TaskRow[]>`
     select id, workspace_id, status, assigned_to, assigned_agent_id, claimed_by_agent_id, queue_class_id, epoch, review, attempts,
       dispatch_attempts, stale_requeues, cancel_requested_at, deleted_at, version
-    from tasks where id = ${lease.task_id} for update`;
+    from tasks where id = ${lease.task_id} for no key update`;
   if (task === undefined) return;
   const cancelling = task.cancel_requested_at !== null;
   if (lease.on_host_loss === 'hold' && lease.held_until === null && !cancelling) {

@@ -1,0 +1,63 @@
+// Bundles the coordinator into dist/. Dependencies stay outside, but for postgres.js, which is patched on the way in.
+import { readFileSync } from 'node:fs';
+
+import { build } from 'esbuild';
+
+/**
+ * postgres.js 3.4.9 writes to a null socket when a connection dies between a query and the next tick, outside of any
+ * promise, and loses that query (porsager/postgres #1066, #1154, #1208; docs/adr/0009). Each patch must match exactly
+ * once: a newer driver fails the build here instead of running unpatched.
+ */
+const patches = [
+  [
+    '  function nextWrite(fn) {\n',
+    `  function forgetWrite() {
+    clearImmediate(nextWriteTimer)
+    chunk = nextWriteTimer = null
+  }
+
+  function nextWrite(fn) {
+    if (!socket || chunk === null) {
+      forgetWrite()
+      error(Errors.connection('CONNECTION_CLOSED', options, socket))
+      return false
+    }
+`,
+  ],
+  ['    clearImmediate(nextWriteTimer)\n    if (socket) {\n', '    forgetWrite()\n    if (socket) {\n'],
+  [
+    "    clearImmediate(nextWriteTimer)\n    socket.removeListener('data', data)\n    socket.removeListener('connect', connected)\n    idleTimer",
+    "    forgetWrite()\n    socket.removeListener('data', data)\n    socket.removeListener('connect', connected)\n    idleTimer",
+  ],
+];
+
+const patchedDriver = {
+  name: 'patched-postgres',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^[^./]/ }, ({ path }) =>
+      path === '@flotilla/shared' || path === 'postgres' ? undefined : { path, external: true },
+    );
+    onLoad({ filter: /[/\\]postgres[/\\]src[/\\]connection\.js$/ }, ({ path }) => {
+      let contents = readFileSync(path, 'utf8');
+      for (const [from, to] of patches) {
+        if (contents.split(from).length !== 2) throw new Error(`postgres.js changed: a patch of ${path} does not fit`);
+        contents = contents.replace(from, () => to);
+      }
+      return { contents, loader: 'js' };
+    });
+  },
+};
+
+await build({
+  absWorkingDir: import.meta.dirname,
+  entryPoints: ['src/main.ts', 'src/admin.ts'],
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  alias: { '@flotilla/shared': '../shared/src/index.ts' },
+  plugins: [patchedDriver],
+  sourcemap: true,
+  outdir: 'dist',
+  logLevel: 'warning',
+});
