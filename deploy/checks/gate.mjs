@@ -43,8 +43,8 @@ const TESTS = [
   tests('tests: shared', 'shared'),
   tests('tests: agentd', 'agentd'),
   tests('tests: cli', 'cli'),
-  tests('tests: coordinator', 'coordinator'),
-  tests('tests: system', 'tests'),
+  tests('tests: coordinator', 'coordinator', 400),
+  tests('tests: system', 'tests', 600),
 ];
 
 const OPENCLAW = {

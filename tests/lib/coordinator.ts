@@ -13,12 +13,12 @@ export const requireBundle = (path: string, workspace: string): void => {
   if (!existsSync(path)) throw new Error(`${path} is missing: run \`npm run build -w ${workspace}\` first`);
 };
 
-/** The protocol's durations, about thirty times shorter. Leases stay long enough for a busy machine. */
+/** The protocol's durations, about thirty times shorter. Leases stay long: only SHORT_LEASES are meant to run out. */
 const TIMINGS = {
   FLOTILLA_HEARTBEAT_MS: '300',
   FLOTILLA_SUSPECT_MS: '1500',
   FLOTILLA_LOST_MS: '3000',
-  FLOTILLA_LEASE_MS: '15000',
+  FLOTILLA_LEASE_MS: '60000',
   FLOTILLA_REQUEUE_GRACE_MS: '3000',
   FLOTILLA_RESCAN_MS: '500',
   FLOTILLA_SWEEP_MS: '200',
