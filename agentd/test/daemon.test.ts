@@ -97,6 +97,10 @@ describe.concurrent('claiming', () => {
     await waitFor('the conflict to be logged', () => agentd.stderr().includes('instance_conflict'));
     await lab.fake.stop();
     await lab.fake.start();
+    const beats = () => lab.fake.requests.filter(({ path }) => path.endsWith('/heartbeat')).length;
+    // The claim that was parked when the socket broke may be sent once more; after these beats it was.
+    const restarted_at = beats();
+    await waitFor('the first beats', () => beats() > restarted_at + 2);
     const before = lab.fake.requests.length;
     await waitFor('some beats', () => lab.fake.requests.length > before + 4);
     expect(lab.fake.requests.slice(before).filter(({ path }) => path === '/tasks/claim')).toEqual([]);

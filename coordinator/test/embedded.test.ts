@@ -98,6 +98,8 @@ function spawnOwner(
   const ids = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid };
   const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
     cwd: COORDINATOR_DIR,
+    // tsx would keep its cache in a TMPDIR that another user may not write to.
+    env: { ...process.env, TSX_DISABLE_CACHE: '1' },
     ...ids,
   });
   let output = '';
