@@ -8,5 +8,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     maxWorkers: 3,
+    // Real processes against real time: one second try for a machine that stalls. The report names what needed it.
+    retry: 1,
   },
 });

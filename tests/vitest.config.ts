@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['system/**/*.test.ts'],
     // Every scenario runs a coordinator, its Postgres and several agentd; more side by side would starve their leases.
     maxWorkers: 3,
+    // Real processes against real time: one second try for a machine that stalls. The report names what needed it.
+    retry: 1,
     testTimeout: 180_000,
     hookTimeout: 60_000,
   },

@@ -93,6 +93,7 @@ describe.concurrent('claiming', () => {
     const task = lab.fake.addTask();
     const agentd = lab.agentd();
     await waitFor('the task to have begun', () => task.attempts[0]?.log.stdout.length);
+    await waitFor('its start to be told', () => task.attempts[0]?.state === 'running');
     lab.fake.fault = ({ path }) => (path.endsWith('/heartbeat') ? apiError(409, 'instance_conflict') : null);
     await waitFor('the conflict to be logged', () => agentd.stderr().includes('instance_conflict'));
     await lab.fake.stop();

@@ -99,7 +99,7 @@ describe.concurrent('an attempt is stopped', () => {
     lab.agentd();
     await waitFor(
       'both to have begun',
-      () => lab.fake.attempts().filter(({ log }) => log.stdout.length > 0).length === 2,
+      () => lab.fake.attempts().filter(({ log, state }) => log.stdout.length > 0 && state === 'running').length === 2,
     );
     await lab.fake.stop();
     await waitFor('one of them to be fenced', async () => {

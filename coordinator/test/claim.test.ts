@@ -197,7 +197,8 @@ describe('under contention', () => {
     const agent = await workspace.agent({ slots: 7 });
     await workspace.tasks(30);
     const results = await Promise.all(Array.from({ length: 50 }, () => agent.claim(3)));
-    const got = results.flat().map(({ id }) => id);
+    // How many of the 50 were ended by a newer one before they claimed is a matter of timing; one more takes the rest.
+    const got = [...results.flat(), ...(await agent.claim(30))].map(({ id }) => id);
     expect(new Set(got).size).toBe(got.length);
     expect((await workspace.agentRow(agent)).slots_used).toBe(7);
     expect(got).toHaveLength(7);

@@ -9,9 +9,9 @@ const STOP_MS = 30_000;
 export type Program = {
   name: string;
   exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
-  /** The last lines it said, for when it fails. */
-  tail: () => string;
   stop: () => Promise<void>;
+  /** Starts it once more, as it was started. */
+  again: () => Promise<Program>;
 };
 
 /** A program that ended before it was ready, and what it said. */
@@ -55,7 +55,8 @@ export const startProgram = async <T>(
       resolve({ code: null, signal: null });
     });
   });
-  const program: Program = { name, exited, tail: () => lines.join('\n'), stop: () => stop(child, exited) };
+  const again = () => startProgram(name, script, environment, ready);
+  const program: Program = { name, exited, stop: () => stop(child, exited), again };
   const first = new Promise<T>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const value = parse(line);

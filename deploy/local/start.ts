@@ -34,10 +34,17 @@ const choosePort = async (): Promise<string> => {
 };
 
 const startCoordinator = async (data_dir: string, token: string) => {
-  const environment = { FLOTILLA_DATA_DIR: data_dir, FLOTILLA_PORT: await choosePort(), FLOTILLA_ADMIN_TOKEN: token };
-  return startProgram('coordinator', 'coordinator/dist/main.js', environment, (line) =>
-    line.event === 'listening' && typeof line.url === 'string' ? line.url : null,
-  );
+  const start = (port: string) =>
+    startProgram(
+      'coordinator',
+      'coordinator/dist/main.js',
+      { FLOTILLA_DATA_DIR: data_dir, FLOTILLA_PORT: port, FLOTILLA_ADMIN_TOKEN: token },
+      (line) => (line.event === 'listening' && typeof line.url === 'string' ? line.url : null),
+    );
+  const started = await start(await choosePort());
+  // Again on the port it has, also when any free one was asked for: the agent and the person know that one.
+  const again = () => start(new URL(started.ready).port);
+  return { ...started, again };
 };
 
 const SAMPLE = fileURLToPath(new URL('sample-agent.mjs', import.meta.url));
@@ -134,10 +141,19 @@ const run = async (once: boolean, signal: AbortSignal, running: Program[]): Prom
   say(`  cost   | ${formatCost(task)}`);
   howToGoOn(url, credential);
   if (once) return task.status === 'done';
-  const stopped = new Promise<null>((done) => signal.addEventListener('abort', () => done(null), { once: true }));
-  const ended = await Promise.race([stopped, ...running.map((program) => program.exited.then(() => program))]);
-  if (ended !== null) throw new Error(`${ended.name} ended by itself:\n${ended.tail()}`);
+  await keepRunning(running, signal);
   return true;
+};
+
+/** Starts again what ends by itself, as a service manager would, until the signal aborts. */
+const keepRunning = async (running: Program[], signal: AbortSignal): Promise<void> => {
+  const stopped = new Promise<null>((done) => signal.addEventListener('abort', () => done(null), { once: true }));
+  while (!signal.aborted) {
+    const ended = await Promise.race([stopped, ...running.map((program) => program.exited.then(() => program))]);
+    if (ended === null) return;
+    step(`${ended.name} ended by itself; starting it again`);
+    running[running.indexOf(ended)] = { ...(await ended.again()), again: ended.again };
+  }
 };
 
 const stop = new AbortController();
