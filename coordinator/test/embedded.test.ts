@@ -3,6 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -17,9 +18,10 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { Client } from 'pg';
 import postgres from 'postgres';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { findBinaries, linkLibraries } from '../src/db/embedded/binaries.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres, type StartOptions } from '../src/db/embedded/index.ts';
 
@@ -27,7 +29,6 @@ const ROOT = process.getuid?.() === 0;
 const LINUX = process.platform === 'linux';
 const NOBODY = 65534;
 const COORDINATOR_DIR = dirname(dirname(fileURLToPath(import.meta.url)));
-const ENTRY = join(COORDINATOR_DIR, 'src/db/embedded/index.ts');
 
 // Most take one second; on a busy machine initdb alone may take five.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
@@ -74,34 +75,45 @@ async function queryWithPostgresJs(running: EmbeddedPostgres, sql: string): Prom
   }
 }
 
+/** An installation that every user may read, as the packaged one; a checkout may lie in a closed directory. */
+const installation = realpathSync(mkdtempSync(join(tmpdir(), 'flotilla installed ')));
+const OWNER = join(installation, 'owner.js');
+
+beforeAll(async () => {
+  chmodSync(installation, 0o755);
+  writeFileSync(join(installation, 'package.json'), '{"type":"module"}');
+  const { package_name, root } = findBinaries();
+  const copy = join(installation, 'node_modules', package_name);
+  cpSync(dirname(root), copy, { recursive: true, verbatimSymlinks: true });
+  const contents = `export { startEmbeddedPostgres } from './src/db/embedded/index.ts'; export { default as postgres } from 'postgres';`;
+  const stdin = { contents, resolveDir: COORDINATOR_DIR };
+  await build({ stdin, bundle: true, platform: 'node', format: 'esm', target: 'node20', outfile: OWNER });
+});
+afterAll(() => rmSync(installation, { recursive: true, force: true }));
+
+type OwnerOptions = { uid?: number; setup?: string };
+
 /** A coordinator of its own process, to be killed. Prints `ready` or the error, and runs `setup` before it waits. */
 function spawnOwner(
   data_dir: string,
-  options: { uid?: number; setup?: string } = {},
+  { uid, setup = '' }: OwnerOptions = {},
 ): { child: ChildProcess; output: () => string } {
   const script = `
-    const { startEmbeddedPostgres } = await import(${JSON.stringify(ENTRY)});
-    const { Client } = await import('pg');
+    const { startEmbeddedPostgres, postgres } = await import(${JSON.stringify(OWNER)});
     setInterval(() => {}, 1000);
     try {
       const running = await startEmbeddedPostgres({ data_dir: ${JSON.stringify(data_dir)}, log: () => {} });
-      const client = new Client(running.connection('postgres'));
-      client.on('error', () => {});
-      await client.connect();
-      ${options.setup ?? ''}
+      const sql = postgres({ ...running.connection('postgres'), max: 1 });
+      await sql.unsafe(${JSON.stringify(setup)});
       console.log('ready');
-      process.on('SIGTERM', async () => { await client.end(); await running.stop(); process.exit(0); });
+      process.on('SIGTERM', async () => { await sql.end(); await running.stop(); process.exit(0); });
     } catch (error) {
       console.log(error.name + ': ' + error.message + ' [' + error.hint + ']');
       process.exit(1);
     }`;
-  const ids = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid };
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
-    cwd: COORDINATOR_DIR,
-    // tsx would keep its cache in a TMPDIR that another user may not write to.
-    env: { ...process.env, TSX_DISABLE_CACHE: '1' },
-    ...ids,
-  });
+  const ids = uid === undefined ? {} : { uid, gid: uid };
+  const argv = ['--input-type=module', '-e', script];
+  const child = spawn(process.execPath, argv, { cwd: installation, ...ids });
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));
   child.stderr.on('data', (chunk) => (output += chunk));
@@ -113,7 +125,7 @@ async function until(condition: () => unknown, timeout = 15_000): Promise<void> 
   await vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout, interval: 10 });
 }
 
-async function readyOwner(data_dir: string, options: { uid?: number; setup?: string } = {}): Promise<ChildProcess> {
+async function readyOwner(data_dir: string, options: OwnerOptions = {}): Promise<ChildProcess> {
   const owner = spawnOwner(data_dir, options);
   await until(() => owner.output().includes('ready') || owner.child.exitCode !== null);
   expect(owner.output()).toContain('ready');
@@ -239,7 +251,7 @@ describe('one coordinator per data directory', () => {
 describe('after a kill', () => {
   test('of the coordinator no orphan stays and committed data is there', async () => {
     const data_dir = join(scratch(), 'data');
-    const setup = `await client.query('create table kept as select 1 as n');`;
+    const setup = 'create table kept as select 1 as n';
     const owner = await readyOwner(data_dir, { setup });
     const pid = postmasterPid(data_dir);
     await kill(owner);
@@ -397,7 +409,7 @@ describe.skipIf(!ROOT || !LINUX)('started by root (only root can change users)',
 
   test('needs no capability in an open one', async () => {
     const data_dir = join(scratch(), 'data');
-    await start(data_dir);
+    await readyOwner(data_dir);
     expect(readFileSync(`/proc/${postmasterPid(data_dir)}/status`, 'utf8')).toMatch(/^CapEff:\s+0+$/m);
   });
 
@@ -405,7 +417,7 @@ describe.skipIf(!ROOT || !LINUX)('started by root (only root can change users)',
     const dir = scratch();
     chownSync(dir, NOBODY, NOBODY);
     const data_dir = join(dir, 'data');
-    const setup = `await client.query('create table kept as select 3 as n');`;
+    const setup = 'create table kept as select 3 as n';
     await kill(await readyOwner(data_dir, { uid: NOBODY, setup }));
     const running = await start(data_dir);
     expect(await query(running, 'select n from kept')).toEqual([{ n: 3 }]);

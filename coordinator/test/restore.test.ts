@@ -122,18 +122,22 @@ describe('a backup', () => {
     await app.sql`create table padding as select repeat(md5(n::text), 100) as text from generate_series(1, 20000) n`;
     try {
       const slow = new Writable({ write: (_chunk, _encoding, done) => void slow.once('go on', done) });
+      const untilItWaits = () =>
+        until('the backup to wait', async () => {
+          const [row] = await app.sql`select 1 from pg_stat_activity where application_name = 'flotilla-backup'
+            and query like 'copy%padding%' and wait_event = 'ClientWrite'`;
+          return row !== undefined;
+        });
       const slowly = writeBackup(factsOf(source), slow, ever);
-      await until('the backup to wait', async () => {
-        const [row] =
-          await app.sql`select 1 from pg_stat_activity where application_name = 'flotilla-backup' and query like 'copy%padding%'`;
-        return row !== undefined;
-      });
+      await untilItWaits();
       await migrateDatabase(factsOf(source), MIGRATIONS);
       slow._write = (_chunk, _encoding, done) => done();
       slow.emit('go on');
       await slowly;
-      const full = new Writable({ write: (_chunk, _encoding, done) => done(new Error('the disk is full')) });
+      const full = new Writable({ write: (_chunk, _encoding, done) => void full.once('end of the disk', done) });
+      const cut = untilItWaits().then(() => full.emit('end of the disk', new Error('the disk is full')));
       await expect(writeBackup(factsOf(source), full, ever)).rejects.toThrow('the disk is full');
+      await cut;
       const stop = new AbortController();
       setTimeout(() => stop.abort(new Error('enough')), 20);
       const path = join(dir, 'stopped');

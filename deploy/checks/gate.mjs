@@ -117,17 +117,35 @@ const run = (step, argv) =>
     });
   });
 
-const count = (path, code) => {
+const REPORTED_LINES = 15; // of each failure; enough for its sentence, its difference and where it stands
+const LOG_TAIL_LINES = 100;
+
+const lines = (text, from, to) => text.trim().split('\n').slice(from, to).join('\n');
+
+/** The failures that a report of vitest names, each with the beginning of its message. */
+const failures = (files) =>
+  files
+    .flatMap(({ name, assertionResults, message }) => [
+      ...(message ? [`${name}\n${lines(message, 0, REPORTED_LINES)}`] : []),
+      ...assertionResults
+        .filter(({ status }) => status === 'failed')
+        .map(({ fullName, failureMessages }) => `${fullName}\n${lines(failureMessages.join('\n'), 0, REPORTED_LINES)}`),
+    ])
+    .join('\n\n');
+
+/** What a report of vitest counts, and what to show of a failed run: the failures, not the thousand lines around them. */
+const count = (path, code, said) => {
   try {
-    const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(path, 'utf8'));
+    const report = JSON.parse(readFileSync(path, 'utf8'));
     // A file that cannot be loaded or an unhandled rejection fails the run without failing a test.
     return {
-      passed: numPassedTests,
-      failed: code === 0 ? 0 : Math.max(numFailedTests, 1),
-      skipped: numPendingTests + numTodoTests,
+      passed: report.numPassedTests,
+      failed: code === 0 ? 0 : Math.max(report.numFailedTests, 1),
+      skipped: report.numPendingTests + report.numTodoTests,
+      said: failures(report.testResults) || lines(said, -LOG_TAIL_LINES),
     };
   } catch {
-    return { passed: 0, failed: 1, skipped: 0 };
+    return { passed: 0, failed: 1, skipped: 0, said: lines(said, -LOG_TAIL_LINES) };
   }
 };
 
@@ -148,8 +166,9 @@ const perform = async (step) => {
   const begun = performance.now();
   const report = step.report === undefined ? null : join(scratch, step.report);
   const { code, said } = await run(step, report === null ? step.argv : [...step.argv, `--outputFile.json=${report}`]);
-  const result = report === null ? { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1 } : count(report, code);
-  note(step, { ...result, said }, (performance.now() - begun) / 1000);
+  const passed = code === 0 ? 1 : 0;
+  const result = report === null ? { passed, failed: 1 - passed, said } : count(report, code, said);
+  note(step, result, (performance.now() - begun) / 1000);
   return result.failed === 0;
 };
 
