@@ -1,11 +1,13 @@
 import type { Logger } from 'pino';
 
+import type { BeatDesk } from './agents/heartbeat.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/database.ts';
 import type { Hub } from './hub.ts';
 import type { Metrics } from './metrics.ts';
 import type { ClaimDesk } from './tasks/claim/desk.ts';
 import type { QueueClasses } from './tasks/queue-classes.ts';
+import type { Believed } from './tokens/authenticate.ts';
 
 /** What every verb gets first. Inside a transaction `db` is that transaction. */
 export type Deps = {
@@ -16,6 +18,8 @@ export type Deps = {
   hub: Hub;
   classes: QueueClasses;
   desk: ClaimDesk;
+  beats: BeatDesk;
+  believed: Believed;
   /** HMAC key of attempt tokens, shared by all coordinators through the database. */
   attempt_key: Uint8Array;
   random: () => number;

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { group, whenAborted } from '@flotilla/shared';
 import type { Logger } from 'pino';
 
+import { createBeatDesk } from './agents/heartbeat.ts';
 import type { Config } from './config.ts';
 import { connect } from './db/client.ts';
 import { createDatabase } from './db/database.ts';
@@ -20,6 +21,7 @@ import { createClaimDesk } from './tasks/claim/desk.ts';
 import { markAlive } from './tasks/expire/guards.ts';
 import { aliveLoop, deferLoop, expireLoop } from './tasks/expire/loop.ts';
 import { createQueueClasses } from './tasks/queue-classes.ts';
+import { createBelieved } from './tokens/authenticate.ts';
 import { ensureFirstWorkspace, loadAttemptKey } from './workspaces/bootstrap.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../drizzle', import.meta.url));
@@ -54,6 +56,8 @@ export const runCoordinator = async (
         hub: createHub(),
         classes: createQueueClasses(),
         desk: createClaimDesk(),
+        beats: createBeatDesk(),
+        believed: createBelieved(),
         attempt_key: await loadAttemptKey(db),
         random: Math.random,
       };

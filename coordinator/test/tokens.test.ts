@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 
 import { createDatabase } from '../src/db/database.ts';
-import { forgetPrincipals } from '../src/tokens/authenticate.ts';
 import { ensureFirstWorkspace } from '../src/workspaces/bootstrap.ts';
 import { testApp } from './lib/app.ts';
 import { freshName } from './lib/fleet.ts';
@@ -235,7 +234,7 @@ describe('the admin token of the environment', () => {
   // A restarted coordinator believes nothing yet.
   const restartWith = async (token: string | undefined) => {
     const made = await ensureFirstWorkspace(createDatabase(app.sql), token);
-    forgetPrincipals();
+    app.deps.believed.forget();
     return made;
   };
 

@@ -86,7 +86,18 @@ const renewLeases = (
     returning l.task_id, l.epoch, l.agent_id, t.cancel_requested_at is not null as cancel,
       greatest(0, extract(epoch from l.expires_at - flotilla_now()) * 1000)::bigint as lease_ms`;
 
-let batcher: ((item: Item) => Promise<Stored>) | null = null;
+/** Where beats meet: those that arrive while a batch is stored form the next one. */
+export type BeatDesk = { store(deps: Deps, item: Item): Promise<Stored> };
+
+export const createBeatDesk = (): BeatDesk => {
+  let batcher: ((item: Item) => Promise<Stored>) | null = null;
+  return {
+    store: (deps, item) => {
+      batcher ??= createBatcher((items: Item[]) => storeBeats(deps, items), MAX_BATCH);
+      return batcher(item);
+    },
+  };
+};
 
 /** Takes observed state up, answers desired state down, after the batch that holds it committed. */
 export const heartbeat = async (
@@ -94,8 +105,7 @@ export const heartbeat = async (
   principal: Principal,
   { body: beat }: Pick<RouteInput<typeof api.agents.heartbeat>, 'body'>,
 ): Promise<BeatAnswer> => {
-  batcher ??= createBatcher((items: Item[]) => storeBeats(deps, items), MAX_BATCH);
-  const { agent, renewed } = await batcher({ agent_id: principal.id, beat });
+  const { agent, renewed } = await deps.beats.store(deps, { agent_id: principal.id, beat });
   if (agent === undefined || agent.deleted_at !== null) throw new AppError('agent_gone');
   await applyHostFacts(deps, agent, beat);
   const drain = agent.drain_requested_at === null || agent.eligibility === 'eligible' ? null : drainOf(agent);

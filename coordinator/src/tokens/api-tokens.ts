@@ -5,7 +5,6 @@ import type { Sql } from '../db/client.ts';
 import { decodeCursor, pageOf } from '../db/page.ts';
 import type { Deps } from '../deps.ts';
 import { type Principal, principalLabel } from '../principal.ts';
-import { forgetPrincipals } from './authenticate.ts';
 import { digestSecret, makeSecret } from './secret.ts';
 
 const columns = (sql: Sql) => sql`id, name, role, expires_at, last_used_at, revoked_at, created_by, created_at`;
@@ -62,6 +61,6 @@ export const revokeApiToken = (
       where id = ${params.id} and workspace_id = ${principal.workspace_id} returning id`;
     if (rows.length === 0) throw new AppError('not_found', { sentence: `There is no API token ${params.id}.` });
     await recordAudit(db, principal, { action: 'api_token.revoke', entity: 'api_token', entity_id: params.id });
-    db.afterCommit(forgetPrincipals);
+    db.afterCommit(() => deps.believed.forget());
     return null;
   });

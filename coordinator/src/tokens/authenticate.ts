@@ -21,21 +21,41 @@ type Found = {
   stale: boolean;
 };
 
-const cache = new Map<string, { principal: Principal; until: number }>();
+/** Which tokens this coordinator believes without asking again, by digest. */
+export type Believed = {
+  find(key: string): Principal | null;
+  keep(key: string, principal: Principal): void;
+  drop(key: string): void;
+  /** Drops them all: something was revoked, disabled or deleted. */
+  forget(): void;
+};
 
-/** Drops what this coordinator believes: something was revoked, disabled or deleted. */
-export const forgetPrincipals = (): void => cache.clear();
+export const createBelieved = (): Believed => {
+  const cache = new Map<string, { principal: Principal; until: number }>();
+  return {
+    find: (key) => {
+      const found = cache.get(key);
+      return found !== undefined && found.until > performance.now() ? found.principal : null;
+    },
+    keep: (key, principal) => {
+      if (cache.size >= MAX_CACHED) cache.clear();
+      cache.set(key, { principal, until: performance.now() + BELIEVE_MS });
+    },
+    drop: (key) => void cache.delete(key),
+    forget: () => cache.clear(),
+  };
+};
 
 /** Who a token is, or null. Tokens are found by digest; the attempt's own by signature and live epoch. */
 export const authenticate = async (deps: Deps, token: string): Promise<Principal | null> => {
   if (token.startsWith('flt_')) return authenticateAttempt(deps, token);
   const digest = digestSecret(token);
   const key = digest.toString('base64');
-  const believed = cache.get(key);
-  if (believed !== undefined && believed.until > performance.now()) return believed.principal;
+  const believed = deps.believed.find(key);
+  if (believed !== null) return believed;
   const found = await findToken(deps, digest);
   if (found === null) {
-    cache.delete(key);
+    deps.believed.drop(key);
     return null;
   }
   const role: Role = found.kind === 'agent' ? 'agent' : (found.role as Role); // the column holds what the contract allows
@@ -48,8 +68,7 @@ export const authenticate = async (deps: Deps, token: string): Promise<Principal
     token_id: found.token_id,
   };
   if (found.stale) await touch(deps, found);
-  if (cache.size >= MAX_CACHED) cache.clear();
-  cache.set(key, { principal, until: performance.now() + BELIEVE_MS });
+  deps.believed.keep(key, principal);
   return principal;
 };
 

@@ -4,6 +4,7 @@ import { type Client, createClient, PROTOCOL_VERSION, type Transport } from '@fl
 import { pino } from 'pino';
 import { afterAll, inject } from 'vitest';
 
+import { createBeatDesk } from '../../src/agents/heartbeat.ts';
 import { readConfig } from '../../src/config.ts';
 import { connect, type Pool } from '../../src/db/client.ts';
 import { createDatabase } from '../../src/db/database.ts';
@@ -16,6 +17,7 @@ import { createClaimDesk } from '../../src/tasks/claim/desk.ts';
 import { expireLeases } from '../../src/tasks/expire/expire.ts';
 import { expirySuspended } from '../../src/tasks/expire/guards.ts';
 import { createQueueClasses } from '../../src/tasks/queue-classes.ts';
+import { createBelieved } from '../../src/tokens/authenticate.ts';
 import { ensureFirstWorkspace, loadAttemptKey } from '../../src/workspaces/bootstrap.ts';
 import { createWorkspaceOf, type TestWorkspace } from './fleet.ts';
 import { findViolations } from './invariants.ts';
@@ -59,6 +61,8 @@ export const makeDeps = async (pool: Pool, environment: Record<string, string>):
     hub: createHub(),
     classes: createQueueClasses(),
     desk: createClaimDesk(),
+    beats: createBeatDesk(),
+    believed: createBelieved(),
     attempt_key: await loadAttemptKey(db),
     random: Math.random,
   };
