@@ -1,3 +1,6 @@
+import { statfs } from 'node:fs/promises';
+
+import { AppError } from '@flotilla/shared';
 import type { Hono } from 'hono';
 
 import type { Deps } from '../deps.ts';
@@ -5,11 +8,22 @@ import type { Environment } from '../http/implement.ts';
 import { openApiDocument } from '../http/openapi.ts';
 import { readGauges } from '../operations/gauges.ts';
 
+/** Postgres makes its log in files of this size, and stops when it cannot make the next one. */
+const WAL_SEGMENT_BYTES = 16 * 1024 * 1024;
+
+/** A full disk still answers what is read. An external Postgres has its own operator to watch its disk. */
+const requireRoom = async ({ config }: Deps): Promise<void> => {
+  if (config.DATABASE_URL !== undefined) return;
+  const { bavail, bsize } = await statfs(config.FLOTILLA_DATA_DIR);
+  if (bavail * bsize < WAL_SEGMENT_BYTES) throw new AppError('disk_full');
+};
+
 /** What operators and their tools read: liveness, readiness, metrics, the contract. Outside the contract itself. */
 export const mountOperations = (app: Hono<Environment>, deps: Deps): void => {
   app.get('/healthz', (c) => c.json({ ok: true }));
   app.get('/readyz', async (c) => {
     await deps.db.sql`select 1`;
+    await requireRoom(deps);
     return c.json({ ready: true });
   });
   app.get('/metrics', async (c) => {
