@@ -6,7 +6,7 @@ import { type Program, startProgram } from './processes.ts';
 import type { Ended } from './processes.ts';
 import { until } from './until.ts';
 
-const MAIN = join(import.meta.dirname, '../../coordinator/dist/main.js');
+export const MAIN = join(import.meta.dirname, '../../coordinator/dist/main.js');
 
 /** Fails with what to do when a bundle is not there: the gate builds it, a person runs one command. */
 export const requireBundle = (path: string, workspace: string): void => {
@@ -70,8 +70,13 @@ const pickPort = async (): Promise<number> => {
   }
 };
 
-export const createCoordinator = async (data_dir: string, env: Record<string, string>): Promise<Coordinator> => {
-  requireBundle(MAIN, 'coordinator');
+/** `main` is another program than the one that was built: a copy with migrations of the test's own. */
+export const createCoordinator = async (
+  data_dir: string,
+  env: Record<string, string>,
+  main: string = MAIN,
+): Promise<Coordinator> => {
+  requireBundle(main, 'coordinator');
   const port = await pickPort();
   const runs: Program[] = [];
   const current = (): Program => {
@@ -86,7 +91,7 @@ export const createCoordinator = async (data_dir: string, env: Record<string, st
     data_dir,
     start: async () => {
       const given = { FLOTILLA_PORT: String(port), FLOTILLA_DATA_DIR: data_dir, FLOTILLA_ADMIN_TOKEN: ADMIN_TOKEN };
-      const run = startProgram([process.execPath, MAIN], { ...TIMINGS, ...given, ...env });
+      const run = startProgram([process.execPath, main], { ...TIMINGS, ...given, ...env });
       runs.push(run);
       await until('the coordinator to listen', () => !run.running() || run.stdout().includes('"event":"listening"'));
       if (!run.running()) throw new Error(`the coordinator ended at its start: ${run.stderr().slice(-2000)}`);

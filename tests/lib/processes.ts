@@ -85,6 +85,19 @@ export const processesOf = (dir: string): number[] =>
         isAlive(pid) && (readProc(pid, 'environ').includes(`${dir}/`) || `${folderOf(pid)}/`.startsWith(`${dir}/`)),
     );
 
+/** The processes that a process started, and that still live under it. */
+export const childrenOf = (parent: number): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/.*\) /s, '').split(' ')[1] === String(parent);
+      } catch {
+        return false; // ended meanwhile
+      }
+    });
+
 /** Signals a process that may be gone. */
 export const signal = (pid: number, name: NodeJS.Signals): void => {
   try {

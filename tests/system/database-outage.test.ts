@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 
 import { describe, expect, it, type TestContext } from 'vitest';
 
 import { ADMIN_TOKEN } from '../lib/coordinator.ts';
 import { type Fleet, openFleet } from '../lib/fleet.ts';
 import { commands } from '../lib/ledger.ts';
-import { signal as sendSignal } from '../lib/processes.ts';
+import { childrenOf, signal as sendSignal } from '../lib/processes.ts';
 import { type RawAnswer, sendRaw } from '../lib/raw.ts';
 import { isLong } from '../lib/random.ts';
 import { elapse, until } from '../lib/until.ts';
@@ -61,18 +60,6 @@ const startProbe = (test: TestContext, fleet: Fleet): Probe => {
   test.onTestFinished(stop);
   return { answers, created, stop };
 };
-
-const childrenOf = (parent: number): number[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/.*\) /s, '').split(' ')[1] === String(parent);
-      } catch {
-        return false; // ended meanwhile
-      }
-    });
 
 const startTen = async (fleet: Fleet): Promise<Work> => {
   const work: Work = new Map();
