@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 
-import type { BeatDesk } from './agents/heartbeat.ts';
+import type { Batches } from './batches.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/database.ts';
 import type { Hub } from './hub.ts';
@@ -18,7 +18,7 @@ export type Deps = {
   hub: Hub;
   classes: QueueClasses;
   desk: ClaimDesk;
-  beats: BeatDesk;
+  batches: Batches;
   believed: Believed;
   /** HMAC key of attempt tokens, shared by all coordinators through the database. */
   attempt_key: Uint8Array;

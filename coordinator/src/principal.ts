@@ -15,6 +15,13 @@ export type Principal = {
   request_id?: string;
 };
 
+/** Whoever waits at the other end of the socket. */
+export type Caller = {
+  gone(): boolean;
+  /** Aborts with the socket or the server. Made on demand: it costs as much as all the rest of a small request. */
+  until(): AbortSignal;
+};
+
 export const requirePermission = (principal: Principal, permission: Permission): void => {
   if (roleGrants(principal.role, permission)) return;
   throw new AppError('forbidden', {

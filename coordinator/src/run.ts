@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { group, whenAborted } from '@flotilla/shared';
 import type { Logger } from 'pino';
 
-import { createBeatDesk } from './agents/heartbeat.ts';
+import { createBatches } from './batches.ts';
 import type { Config } from './config.ts';
 import { connect } from './db/client.ts';
 import { createDatabase } from './db/database.ts';
@@ -56,7 +56,7 @@ export const runCoordinator = async (
         hub: createHub(),
         classes: createQueueClasses(),
         desk: createClaimDesk(),
-        beats: createBeatDesk(),
+        batches: createBatches(),
         believed: createBelieved(),
         attempt_key: await loadAttemptKey(db),
         random: Math.random,

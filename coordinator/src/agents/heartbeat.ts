@@ -1,15 +1,12 @@
 import { AppError, agentStatus, type AttemptVerdict, type Beat, type BeatAnswer } from '@flotilla/shared';
 import type { api, RouteInput } from '@flotilla/shared';
 
-import { createBatcher } from '../db/batcher.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
 import { applyHostFacts } from './host-facts.ts';
-import { timingsFor } from './timings.ts';
+import { readSpread, timingsOf } from './timings.ts';
 
-const MAX_BATCH = 512;
-
-type Item = { agent_id: number; beat: Beat };
+export type BeatItem = { agent_id: number; beat: Beat };
 type AgentRow = {
   id: number;
   name: string;
@@ -29,15 +26,15 @@ type AgentRow = {
   executors: string[];
 };
 type Renewed = { task_id: number; epoch: number; lease_ms: number; cancel: boolean };
-type Stored = { agent: AgentRow | undefined; renewed: Renewed[] };
+export type StoredBeat = { agent: AgentRow | undefined; renewed: Renewed[]; spread_ms: number };
 
 /** Stores beats of many agents in one transaction: two statements whatever their number. Never writes agents or tasks. */
-const storeBeats = (deps: Deps, items: Item[]): Promise<Stored[]> =>
+export const storeBeats = (deps: Deps, items: BeatItem[]): Promise<StoredBeat[]> =>
   deps.db.transaction(async ({ sql }) => {
     // The newest beat of an agent wins; an upsert must not name a row twice.
     const newest = [...new Map(items.map((item) => [item.agent_id, item])).values()];
     const held = items.flatMap(({ agent_id, beat }) => beat.attempts.map((attempt) => ({ ...attempt, agent_id })));
-    const [agents, , renewed] = await Promise.all([
+    const [agents, , renewed, spread_ms] = await Promise.all([
       sql<AgentRow[]>`
         select id, name, eligibility, eligibility_generation, drain_deadline, drain_on_deadline, drain_requested_at, restart_generation,
           token_generation, disabled_at, deleted_at, slots_reported, version, platform, executors,
@@ -59,12 +56,14 @@ const storeBeats = (deps: Deps, items: Item[]): Promise<Stored[]> =>
           boot_id = excluded.boot_id, machine_id = excluded.machine_id, seq = excluded.seq, state = excluded.state, isolation = excluded.isolation,
           eligibility_generation = excluded.eligibility_generation, observed = excluded.observed`,
       held.length === 0 ? [] : renewLeases(deps, sql, held),
+      readSpread(sql),
     ]);
     deps.metrics.beats.inc(items.length);
     const byId = new Map(agents.map((agent) => [agent.id, agent]));
     return items.map(({ agent_id }) => ({
       agent: byId.get(agent_id),
       renewed: renewed.filter((row) => row.agent_id === agent_id),
+      spread_ms,
     }));
   });
 
@@ -86,26 +85,13 @@ const renewLeases = (
     returning l.task_id, l.epoch, l.agent_id, t.cancel_requested_at is not null as cancel,
       greatest(0, extract(epoch from l.expires_at - flotilla_now()) * 1000)::bigint as lease_ms`;
 
-/** Where beats meet: those that arrive while a batch is stored form the next one. */
-export type BeatDesk = { store(deps: Deps, item: Item): Promise<Stored> };
-
-export const createBeatDesk = (): BeatDesk => {
-  let batcher: ((item: Item) => Promise<Stored>) | null = null;
-  return {
-    store: (deps, item) => {
-      batcher ??= createBatcher((items: Item[]) => storeBeats(deps, items), MAX_BATCH);
-      return batcher(item);
-    },
-  };
-};
-
 /** Takes observed state up, answers desired state down, after the batch that holds it committed. */
 export const heartbeat = async (
   deps: Deps,
   principal: Principal,
   { body: beat }: Pick<RouteInput<typeof api.agents.heartbeat>, 'body'>,
 ): Promise<BeatAnswer> => {
-  const { agent, renewed } = await deps.beats.store(deps, { agent_id: principal.id, beat });
+  const { agent, renewed, spread_ms } = await deps.batches.beats(deps, { agent_id: principal.id, beat });
   if (agent === undefined || agent.deleted_at !== null) throw new AppError('agent_gone');
   await applyHostFacts(deps, agent, beat);
   const drain = agent.drain_requested_at === null || agent.eligibility === 'eligible' ? null : drainOf(agent);
@@ -124,7 +110,7 @@ export const heartbeat = async (
     version: null,
     commands: [],
     attempts: beat.attempts.map((attempt) => verdictOn(attempt, renewed)),
-    timings: await timingsFor(deps),
+    timings: timingsOf(deps, spread_ms),
     desired_state: { action: drain === null ? 'run' : 'drain' },
   };
 };

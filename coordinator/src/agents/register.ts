@@ -9,7 +9,7 @@ import { bindWaitingTasks } from '../tasks/bind.ts';
 import { digestSecret, makeSecret } from '../tokens/secret.ts';
 import { getAgent } from './queries.ts';
 import { matchesPattern } from './name-pattern.ts';
-import { timingsFor } from './timings.ts';
+import { readSpread, timingsOf } from './timings.ts';
 
 type Body = RouteInput<typeof api.agents.register>['body'];
 type ByHost = Extract<Body, { join_token: string }>;
@@ -137,7 +137,7 @@ const answer = async (deps: Deps, workspace_id: number, agent_id: number, agent_
   return {
     agent: await getAgent(deps, self, agent_id),
     ...(agent_token === undefined ? {} : { agent_token }),
-    timings: await timingsFor(deps),
+    timings: timingsOf(deps, await readSpread(deps.db.sql)),
   };
 };
 

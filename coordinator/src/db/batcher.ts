@@ -1,31 +1,50 @@
-type Waiting<I, O> = { item: I; resolve: (output: O) => void; reject: (error: unknown) => void };
+import { AppError } from '@flotilla/shared';
+
+import type { Deps } from '../deps.ts';
+
+type Waiting<I, O> = { deps: Deps; item: I; resolve: (output: O) => void; reject: (error: unknown) => void };
+
+/** Postgres refused a value (22…) or a constraint (23…), or a verb said no; anything else is about all of them. */
+const isOfOneItem = (error: unknown): boolean =>
+  error instanceof AppError ||
+  (error instanceof Error && 'code' in error && typeof error.code === 'string' && /^2[23]/.test(error.code));
+
+/** One call that may share its transaction with others. Never from within a transaction: it would not be part of it. */
+export type Batched<I, O> = (deps: Deps, item: I) => Promise<O>;
 
 /**
  * Collects concurrent calls into one: the first runs at once, those that arrive while it is in flight form the next
  * batch. No timer, so an idle system pays nothing; under load one transaction serves many requests (measured 3.5–4× the
  * throughput of single statements at a third of the latency).
  *
- * `run` answers one output per item, in order; if it throws, every item of the batch fails with that error.
+ * `run` answers one output per item, in order. When it throws because of one item, each runs again alone: a value that
+ * Postgres refuses fails its own request, not those that happened to come with it.
  */
-export const createBatcher = <I, O>(run: (items: I[]) => Promise<O[]>, max: number): ((item: I) => Promise<O>) => {
+export const createBatcher = <I, O>(run: (deps: Deps, items: I[]) => Promise<O[]>, max: number): Batched<I, O> => {
   const queue: Waiting<I, O>[] = [];
   let running = false;
+  const settle = async (batch: Waiting<I, O>[]): Promise<void> => {
+    const [first] = batch;
+    if (first === undefined) return;
+    try {
+      const outputs = await run(
+        first.deps,
+        batch.map(({ item }) => item),
+      );
+      batch.forEach(({ resolve }, index) => resolve(outputs[index] as O)); // one output per item, see above
+    } catch (error) {
+      if (batch.length === 1 || !isOfOneItem(error)) for (const { reject } of batch) reject(error);
+      else for (const waiting of batch) await settle([waiting]);
+    }
+  };
   const drainQueue = async () => {
     running = true;
-    while (queue.length > 0) {
-      const batch = queue.splice(0, max);
-      try {
-        const outputs = await run(batch.map(({ item }) => item));
-        batch.forEach(({ resolve }, index) => resolve(outputs[index] as O)); // one output per item, see above
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
-    }
+    while (queue.length > 0) await settle(queue.splice(0, max));
     running = false;
   };
-  return (item) =>
+  return (deps, item) =>
     new Promise((resolve, reject) => {
-      queue.push({ item, resolve, reject });
+      queue.push({ deps, item, resolve, reject });
       if (!running) void drainQueue();
     });
 };

@@ -14,6 +14,7 @@ import { workspaceHandlers } from '../routes/workspaces.ts';
 import type { Handler, Handlers } from './context.ts';
 import { errorAnswer, toAppError } from './errors.ts';
 import { type Environment, implement } from './implement.ts';
+import { jsonResponse } from './respond.ts';
 
 const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   workspaces: workspaceHandlers,
@@ -25,6 +26,11 @@ const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   audit: auditHandlers,
 };
 
+const answerError = (error: AppError, request_id: string): Response => {
+  const { status, body, headers } = errorAnswer(error, request_id);
+  return jsonResponse(status, body, { 'cache-control': 'no-store', 'x-request-id': request_id, ...headers });
+};
+
 /** The whole HTTP surface: request id, metrics, the contract's routes, the operators' pages, one catch-all for errors. */
 export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> => {
   const app = new Hono<Environment>();
@@ -34,7 +40,6 @@ export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> 
     c.set('route', 'unknown');
     const started = performance.now();
     await next();
-    c.header('x-request-id', c.get('request_id'));
     deps.metrics.requests.observe(
       { route: c.get('route'), status: String(c.res.status) },
       (performance.now() - started) / 1000,
@@ -52,14 +57,13 @@ export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> 
   mountOperations(app, deps);
 
   app.notFound((c) => {
-    const { status, body, headers } = errorAnswer(
+    return answerError(
       new AppError('not_found', {
         sentence: `There is no ${c.req.method} ${c.req.path}.`,
         hint: 'the contract is at /api/v1/openapi.json',
       }),
       c.get('request_id'),
     );
-    return Response.json(body, { status, headers });
   });
 
   app.onError((thrown, c) => {
@@ -69,8 +73,7 @@ export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> 
       deps.log.error({ error: thrown, request_id, route: c.get('route') }, 'a request failed');
     else if (error.code === 'unavailable')
       deps.log.warn({ error: thrown, request_id, route: c.get('route') }, 'the database did not answer');
-    const { status, body, headers } = errorAnswer(error, request_id);
-    return Response.json(body, { status, headers: { ...headers, 'cache-control': 'no-store' } });
+    return answerError(error, request_id);
   });
   return app;
 };

@@ -3,14 +3,19 @@ import { AppError } from '@flotilla/shared';
 /** Deeper JSON than this is nobody's task; recursive parsers would run out of stack. */
 const MAX_DEPTH = 64;
 
-/** Reads at most `max_bytes`; what is longer is refused without being kept. */
+/**
+ * Reads at most `max_bytes`; what is longer is refused without being kept. A body that says its length cannot be longer
+ * than it says, and is read whole: `request.body` would build a web stream for every request, at a third of its cost.
+ */
 export const readBytes = async (request: Request, max_bytes: number): Promise<Uint8Array> => {
   const tooLarge = () =>
     new AppError('body_too_large', {
       sentence: `The request body is larger than ${max_bytes} bytes.`,
       details: { max_bytes },
     });
-  if (Number(request.headers.get('content-length') ?? 0) > max_bytes) throw tooLarge();
+  const length = request.headers.get('content-length');
+  if (Number(length ?? 0) > max_bytes) throw tooLarge();
+  if (length !== null) return new Uint8Array(await request.arrayBuffer());
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request.body ?? []) {

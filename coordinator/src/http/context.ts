@@ -2,14 +2,14 @@ import type { Route, RouteInput, RouteOutput } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
 import type { Frame } from '../events/stream.ts';
-import type { Principal } from '../principal.ts';
+import type { Caller, Principal } from '../principal.ts';
 
-/** What a handler of one endpoint gets: parsed input, who calls, and a signal that ends with the socket or the server. */
+/** What a handler of one endpoint gets: parsed input and who calls. */
 export type Call<R> = {
   deps: Deps;
   principal: Principal;
   input: RouteInput<R>;
-  signal: AbortSignal;
+  caller: Caller;
   /** The version an If-Match header names. */
   if_match: number | undefined;
   /** Where an event stream was cut, from its Last-Event-ID header. */

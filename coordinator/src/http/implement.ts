@@ -39,13 +39,15 @@ export const implement = <R extends Route>(
     }
     const input = await parseInput(deps, route, c);
     requireSelf(route, principal, input.params);
-    const signal = AbortSignal.any([c.req.raw.signal, stopping]);
     const { headers } = c.req.raw;
     const call = {
       deps,
       principal,
       input: input as Call<Route>['input'],
-      signal,
+      caller: {
+        gone: () => c.req.raw.signal.aborted,
+        until: () => AbortSignal.any([c.req.raw.signal, stopping]),
+      },
       if_match: readIfMatch(headers),
       last_event_id: readLastEventId(headers),
     };
@@ -55,6 +57,7 @@ export const implement = <R extends Route>(
     return respond(
       route,
       once ? await runOnce(deps, principal, { key, route, body: input.body }, run) : await run(deps),
+      c.get('request_id'),
     );
   };
   for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);

@@ -27,20 +27,25 @@ const etagOf = (answer: unknown): Record<string, string> => {
   return typeof version === 'number' ? { etag: `"${version}"` } : {};
 };
 
+/** JSON as text with plain headers: the server writes exactly this form without going through a stream. */
+export const jsonResponse = (status: number, body: unknown, headers: Record<string, string>): Response =>
+  new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', ...headers } });
+
 /** Turns what a handler answered into the response its route promises. Null where JSON was promised is 204. */
-export const respond = (route: Route, answer: unknown): Response => {
+export const respond = (route: Route, answer: unknown, request_id: string): Response => {
+  const headers = { ...NO_STORE, 'x-request-id': request_id };
   if (route.output === 'text') {
     // The handler's type for text routes is a byte generator.
     return new Response(streamOf(answer as AsyncIterable<Uint8Array>), {
-      headers: { ...NO_STORE, 'content-type': 'text/plain; charset=utf-8', 'x-accel-buffering': 'no' },
+      headers: { ...headers, 'content-type': 'text/plain; charset=utf-8', 'x-accel-buffering': 'no' },
     });
   }
   if (route.output === 'event-stream') {
     // The handler's type for event streams is a frame generator.
     return new Response(streamOf(encodeFrames(answer as AsyncIterable<Frame>)), {
-      headers: { ...NO_STORE, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' },
+      headers: { ...headers, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' },
     });
   }
-  if (answer === null) return new Response(null, { status: 204, headers: NO_STORE });
-  return Response.json(answer, { status: route.status, headers: { ...NO_STORE, ...etagOf(answer) } });
+  if (answer === null) return new Response(null, { status: 204, headers });
+  return jsonResponse(route.status, answer, { ...headers, ...etagOf(answer) });
 };

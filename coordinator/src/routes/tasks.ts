@@ -22,8 +22,8 @@ import { watchRights } from '../tokens/authenticate.ts';
 export const taskHandlers: Handlers<typeof api.tasks> = {
   create: ({ deps, principal, input }) => createTask(deps, principal, input),
   list: ({ deps, principal, input }) => listTasks(deps, principal, input.query),
-  next: ({ deps, principal, input, signal }) => claimNext(deps, principal, input, signal),
-  claim: ({ deps, principal, input, signal }) => claimTasks(deps, principal, input, signal),
+  next: ({ deps, principal, input, caller }) => claimNext(deps, principal, input, caller),
+  claim: ({ deps, principal, input, caller }) => claimTasks(deps, principal, input, caller),
   get: ({ deps, principal, input }) => getTask(deps, principal, input.params.id),
   patch: ({ deps, principal, input, if_match }) => patchTask(deps, principal, { ...input, if_match }),
   delete: ({ deps, principal, input }) => deleteTask(deps, principal, input),
@@ -33,7 +33,7 @@ export const taskHandlers: Handlers<typeof api.tasks> = {
   retry: ({ deps, principal, input }) => retryTask(deps, principal, input),
   release: ({ deps, principal, input }) => releaseTask(deps, principal, input),
   attempts: ({ deps, principal, input }) => listAttempts(deps, principal, input),
-  readLog: async ({ deps, principal, input, signal }) => {
+  readLog: async ({ deps, principal, input, caller }) => {
     // Looked up before the stream begins: an unknown task must still be a 404.
     const selected = await selectLog(deps, principal, input);
     return readLog(
@@ -41,7 +41,7 @@ export const taskHandlers: Handlers<typeof api.tasks> = {
       selected ?? (() => selectLog(deps, principal, input)),
       input.query.follow,
       watchRights(deps, principal),
-      signal,
+      caller.until(),
     );
   },
   start: ({ deps, principal, input }) => startTask(deps, principal, input),

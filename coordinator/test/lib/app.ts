@@ -1,10 +1,11 @@
+import { tmpdir } from 'node:os';
 import { randomBytes, randomUUID } from 'node:crypto';
 
 import { type Client, createClient, PROTOCOL_VERSION, type Transport } from '@flotilla/shared';
 import { pino } from 'pino';
 import { afterAll, inject } from 'vitest';
 
-import { createBeatDesk } from '../../src/agents/heartbeat.ts';
+import { createBatches } from '../../src/batches.ts';
 import { readConfig } from '../../src/config.ts';
 import { connect, type Pool } from '../../src/db/client.ts';
 import { createDatabase } from '../../src/db/database.ts';
@@ -54,14 +55,14 @@ export type TestApp = {
 export const makeDeps = async (pool: Pool, environment: Record<string, string>): Promise<Deps> => {
   const db = createDatabase(pool);
   const deps: Deps = {
-    config: readConfig({ FLOTILLA_LOG_LEVEL: 'silent', ...environment }),
+    config: readConfig({ FLOTILLA_LOG_LEVEL: 'silent', FLOTILLA_DATA_DIR: tmpdir(), ...environment }),
     db,
     log: pino({ level: 'silent' }),
     metrics: createMetrics(),
     hub: createHub(),
     classes: createQueueClasses(),
     desk: createClaimDesk(),
-    beats: createBeatDesk(),
+    batches: createBatches(),
     believed: createBelieved(),
     attempt_key: await loadAttemptKey(db),
     random: Math.random,

@@ -1,13 +1,23 @@
+import type { ClaimedTask } from '@flotilla/shared';
+
 import type { Sql } from '../../db/client.ts';
 import type { Deps } from '../../deps.ts';
 import { recordEvents } from '../../events/record.ts';
 import { effectiveSlots } from '../../agents/slots.ts';
 import { renderPrompt } from '../prompt.ts';
+import type { Matchable } from '../queue-classes.ts';
 import { allocate, type Candidate } from './allocate.ts';
 
 export type ClaimRequest = { agent_id: number; slots: number; claim_id: string | null };
+/** A claim as stored; what only the API adds is its reference and the attempt's own token. */
+type Held = Omit<ClaimedTask, 'ref' | 'attempt_token'>;
 /** `refused` says why an agent may get nothing now; null means it may, and there is nothing more to get. */
-export type ClaimResult = { task_ids: number[]; refused: 'draining' | 'disabled' | 'gone' | null };
+export type ClaimResult = {
+  tasks: Held[];
+  refused: 'draining' | 'disabled' | 'gone' | null;
+  /** What the agent matches, as of this look; null when it is gone. */
+  agent: Matchable | null;
+};
 
 type AgentRow = {
   id: number;
@@ -22,14 +32,9 @@ type AgentRow = {
   disabled_at: string | null;
   deleted_at: string | null;
 };
-type ClaimedRow = {
-  task_id: number;
-  workspace_id: number;
-  agent_id: number;
-  attempt_id: number;
-  epoch: number;
-  version: number;
-};
+/** What a request of this batch holds already. */
+type LiveRow = { request: number; held: number; replay: number[] };
+type ClaimedRow = Held & { workspace_id: number; agent_id: number; version: number };
 
 /**
  * Claims for many agents in one transaction (the batcher collects them). Statements, in this order and no other:
@@ -50,62 +55,66 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
       sql<AgentRow[]>`
         select id, workspace_id, kind, tags, executors, eligibility, slots_ceiling, slots_default, slots_reported, disabled_at, deleted_at
         from agents where id = any(${agent_ids}::bigint[]) order by id for no key update`,
-      sql<{ agent_id: number; task_id: number; claim_id: string | null }[]>`
-        select agent_id, task_id, claim_id from attempts where agent_id = any(${agent_ids}::bigint[]) and ended_at is null`,
+      sql<LiveRow[]>`
+        select r.at::int - 1 as request, count(*)::int as held, coalesce(array_agg(a.task_id order by a.id) filter (where a.claim_id = r.claim_id), '{}') as replay
+        from unnest(${agent_ids}::bigint[], ${requests.map((request) => request.claim_id)}::text[]) with ordinality as r (agent_id, claim_id, at)
+        join attempts a on a.agent_id = r.agent_id and a.ended_at is null group by r.at`,
       deps.classes.refresh(sql),
     ]);
     const agentById = new Map(agents.map((agent) => [agent.id, agent]));
+    const liveByRequest = new Map(live.map((row) => [row.request, row]));
     // Of two requests of one agent the newer one counts, as for parked claims: each would see the same free slots.
     const newest = new Map(requests.map((request, index) => [request.agent_id, index]));
     const plans = requests.map((request, index) => {
-      const planned = plan(deps, request, agentById.get(request.agent_id), live);
+      const planned = plan(deps, request, agentById.get(request.agent_id), liveByRequest.get(index));
       return newest.get(request.agent_id) === index ? planned : { ...planned, wanted: 0 };
     });
-    const candidates = await lockHeads(db.sql, plans);
-    const chosen = allocate(
-      candidates,
-      plans.map((p) => ({ wanted: p.wanted, classes: p.classes })),
-    );
+    const candidates = await lockHeads(sql, plans);
+    const chosen = allocate(candidates, plans);
     const rows = await writeClaims(deps, db, requests, chosen, agentById);
+    const replayed = await loadReplayed(sql, plans);
     deps.metrics.claim_batches.inc();
     deps.metrics.claims.inc(rows.length);
     // Heads that were locked and not taken were invisible to the other coordinators for a moment.
-    const left = candidates.filter((candidate) => !rows.some((row) => row.task_id === candidate.id));
+    const taken = new Set(rows.map((row) => row.id));
+    const left = candidates.filter((candidate) => !taken.has(candidate.id));
     db.afterCommit(() => {
       for (const candidate of left) deps.hub.raise('work', candidate.queue_class_id, 1);
       if (rows.length > 0) deps.hub.raise('unsequenced');
     });
-    return plans.map((p, index) => ({
-      refused: p.refused,
-      task_ids: [...p.replay, ...chosen.filter((choice) => choice.request === index).map((choice) => choice.task.id)],
+    const given = plans.map(({ replay }) => [...replay]);
+    for (const { request, task } of chosen) given[request]?.push(task.id);
+    const rowById = new Map([...rows, ...replayed].map((row) => [row.id, row]));
+    return requests.map(({ agent_id }, index) => ({
+      refused: plans[index]?.refused ?? null,
+      agent: agentById.get(agent_id) ?? null,
+      tasks: (given[index] ?? []).flatMap((id) => rowById.get(id) ?? []),
     }));
   });
 
 type Plan = { refused: ClaimResult['refused']; replay: number[]; wanted: number; classes: number[] };
 
-const plan = (
-  deps: Deps,
-  request: ClaimRequest,
-  agent: AgentRow | undefined,
-  live: { agent_id: number; task_id: number; claim_id: string | null }[],
-): Plan => {
+const plan = (deps: Deps, request: ClaimRequest, agent: AgentRow | undefined, live: LiveRow | undefined): Plan => {
   const nothing = { replay: [], wanted: 0, classes: [] };
   if (agent === undefined || agent.deleted_at !== null) return { ...nothing, refused: 'gone' };
-  const held = live.filter((attempt) => attempt.agent_id === agent.id);
-  const replay = held
-    .filter((attempt) => request.claim_id !== null && attempt.claim_id === request.claim_id)
-    .map((a) => a.task_id);
+  const { held = 0, replay = [] } = live ?? {};
   // The same claim again answers what it got, even while draining: that work is already his.
   if (replay.length > 0) return { ...nothing, replay, refused: null };
   if (agent.disabled_at !== null) return { ...nothing, refused: 'disabled' };
   if (agent.eligibility !== 'eligible') return { ...nothing, refused: 'draining' };
-  const free = effectiveSlots(agent) - held.length;
-  return {
-    refused: null,
-    replay,
-    wanted: Math.max(0, Math.min(request.slots, free)),
-    classes: deps.classes.matching(agent),
-  };
+  const wanted = Math.max(0, Math.min(request.slots, effectiveSlots(agent) - held));
+  return { refused: null, replay, wanted, classes: wanted === 0 ? [] : deps.classes.matching(agent) };
+};
+
+/** What an earlier claim got, for a client that lost the answer. */
+const loadReplayed = async (sql: Sql, plans: Plan[]): Promise<Held[]> => {
+  const task_ids = plans.flatMap(({ replay }) => replay);
+  if (task_ids.length === 0) return [];
+  return sql<Held[]>`
+    select t.id, a.kind, t.title, a.prompt, a.epoch, a.id as attempt_id, a.number as attempt, t.timeout_s, t.executor, t.model, t.on_host_loss,
+      t.metadata, greatest(0, extract(epoch from l.expires_at - flotilla_now()) * 1000)::bigint as lease_ms
+    from attempts a join tasks t on t.id = a.task_id join leases l on l.attempt_id = a.id
+    where a.task_id = any(${task_ids}::bigint[]) and a.ended_at is null`;
 };
 
 const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
@@ -149,25 +158,26 @@ const writeClaims = async (
       update tasks t set status = 'in_progress', claimed_by_agent_id = chosen.agent_id, epoch = nextval('epochs'),
         attempts = t.attempts + 1, version = t.version + 1, updated_at = at.now
       from chosen, at where t.id = chosen.task_id
-      returning t.id, t.workspace_id, t.epoch, t.version, t.timeout_s, t.executor, chosen.*, at.now
+      returning t.id, t.workspace_id, t.title, t.epoch, t.version, t.timeout_s, t.executor, t.model, t.on_host_loss, t.metadata, chosen.*, at.now
     ), attempt as (
       insert into attempts (workspace_id, task_id, number, agent_id, claim_id, epoch, prompt, executor, claimed_at)
       select workspace_id, id, (select coalesce(max(number), 0) + 1 from attempts a where a.task_id = claimed.id),
         agent_id, claim_id, epoch, prompt, executor, now from claimed
-      returning id, task_id
+      returning id, task_id, kind, number
     ), lease as (
       insert into leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until)
       select claimed.id, workspace_id, attempt.id, agent_id, epoch, now + lease_ms * interval '1 ms',
         now + (timeout_s * 1000 + ${config.FLOTILLA_KILL_GRACE_MS}::bigint + lease_ms) * interval '1 ms'
       from claimed join attempt on attempt.task_id = claimed.id
     )
-    select claimed.id as task_id, workspace_id, agent_id, attempt.id as attempt_id, epoch, version
+    select claimed.id, attempt.kind, title, prompt, epoch, attempt.id as attempt_id, attempt.number as attempt, lease_ms, timeout_s, executor, model,
+      on_host_loss, metadata, workspace_id, agent_id, version
     from claimed join attempt on attempt.task_id = claimed.id`;
   await recordEvents(
     db,
     rows.map((row) => ({
       type: 'task.claimed',
-      entity_id: row.task_id,
+      entity_id: row.id,
       workspace_id: row.workspace_id,
       version: row.version,
       agent_id: row.agent_id,

@@ -2,6 +2,7 @@ import { sleep } from '@flotilla/shared';
 
 import { createBatcher } from '../../db/batcher.ts';
 import type { Deps } from '../../deps.ts';
+import type { Caller } from '../../principal.ts';
 import { classMatches, type Matchable } from '../queue-classes.ts';
 import { claimBatch, type ClaimRequest, type ClaimResult } from './batch.ts';
 
@@ -11,8 +12,11 @@ const MAX_BATCH = 256;
 /** Why a waiter looks again: a class with work, and who already looked in vain for it. */
 type Hint = { queue_class_id: number; tried: Set<number> };
 
-/** One agent's parked claim. `look` interrupts its sleep; a hint that comes while it scans is kept for the next look. */
-type Waiter = { agent: Matchable; look: () => void; hint: Hint | null; ended: boolean };
+/**
+ * One agent's parked claim. `look` interrupts its sleep; a hint that comes while it scans is kept for the next look. What
+ * the agent matches is known once it has scanned; until then every hint may be for it.
+ */
+type Waiter = { agent_id: number; agent: Matchable | null; look: () => void; hint: Hint | null; ended: boolean };
 
 /**
  * Where claims wait. One parked claim per agent: a newer one ends the older. A waiter registers before its first scan,
@@ -20,13 +24,7 @@ type Waiter = { agent: Matchable; look: () => void; hint: Hint | null; ended: bo
  */
 export type ClaimDesk = {
   /** Resolves with what the agent got, empty when the wait is over or was ended. */
-  claim(
-    deps: Deps,
-    agent: Matchable,
-    request: ClaimRequest,
-    wait_ms: number,
-    signal: AbortSignal,
-  ): Promise<ClaimResult>;
+  claim(deps: Deps, request: ClaimRequest, wait_ms: number, caller: Caller): Promise<ClaimResult>;
   /** Ends the parked claim of an agent: it drains, or should beat at once. */
   end(agent_id: number): void;
   /** Wakes as many matching waiters as there are tasks, longest-waiting first. */
@@ -36,34 +34,37 @@ export type ClaimDesk = {
 
 export const createClaimDesk = (): ClaimDesk => {
   const waiters = new Map<number, Waiter>();
-  let batcher: ((request: ClaimRequest) => Promise<ClaimResult>) | null = null;
+  const scan = createBatcher(claimBatch, MAX_BATCH);
 
-  const claim: ClaimDesk['claim'] = async (deps, agent, request, wait_ms, signal) => {
-    batcher ??= createBatcher((requests: ClaimRequest[]) => claimBatch(deps, requests), MAX_BATCH);
-    end(request.agent_id);
-    const waiter: Waiter = { agent, look: () => {}, hint: null, ended: false };
-    waiters.delete(agent.id);
-    waiters.set(agent.id, waiter);
+  const claim: ClaimDesk['claim'] = async (deps, request, wait_ms, caller) => {
+    const { agent_id } = request;
+    end(agent_id);
+    const waiter: Waiter = { agent_id, agent: null, look: () => {}, hint: null, ended: false };
+    waiters.delete(agent_id);
+    waiters.set(agent_id, waiter);
     const deadline = performance.now() + wait_ms;
+    let signal: AbortSignal | null = null;
     try {
       for (;;) {
         // A closed socket must not claim: its answer would reach nobody until the lease runs out.
-        if (signal.aborted || waiter.ended) return { task_ids: [], refused: null };
+        if (caller.gone() || waiter.ended) return { tasks: [], refused: null, agent: waiter.agent };
         const hint = waiter.hint;
         waiter.hint = null;
-        const result = await batcher(request);
-        if (result.task_ids.length > 0) return result;
-        if (hint !== null) pass(deps, hint, agent.id);
+        const result = await scan(deps, request);
+        waiter.agent = result.agent;
+        if (result.tasks.length > 0) return result;
+        if (hint !== null) pass(deps, hint, agent_id);
         if (result.refused !== null) return result;
         const left = deadline - performance.now();
         if (left <= 0) return result;
         const rescan_ms = deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
+        signal ??= caller.until();
         await nextLook(waiter, Math.min(left, rescan_ms), signal);
       }
     } finally {
-      if (waiters.get(request.agent_id) === waiter) waiters.delete(request.agent_id);
+      if (waiters.get(agent_id) === waiter) waiters.delete(agent_id);
       // It goes without having looked: whoever woke it counted on it.
-      if (waiter.hint !== null) pass(deps, waiter.hint, agent.id);
+      if (waiter.hint !== null) pass(deps, waiter.hint, agent_id);
     }
   };
 
@@ -80,8 +81,8 @@ export const createClaimDesk = (): ClaimDesk => {
     for (const waiter of waiters.values()) {
       if (left === 0) return;
       // An unknown class was just made elsewhere: whoever it is for will see it when it looks.
-      if (queue_class !== null && !classMatches(queue_class, waiter.agent)) continue;
-      if (waiter.hint !== null || hint.tried.has(waiter.agent.id)) continue;
+      if (queue_class !== null && waiter.agent !== null && !classMatches(queue_class, waiter.agent)) continue;
+      if (waiter.hint !== null || hint.tried.has(waiter.agent_id)) continue;
       waiter.hint = { queue_class_id: hint.queue_class_id, tried: new Set(hint.tried) };
       waiter.look();
       left -= 1;
