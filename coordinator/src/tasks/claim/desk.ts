@@ -1,4 +1,4 @@
-import { sleep } from '@flotilla/shared';
+import { type Alarm, createAlarm } from '@flotilla/shared';
 
 import { createBatcher } from '../../db/batcher.ts';
 import type { Deps } from '../../deps.ts';
@@ -11,8 +11,8 @@ const MAX_BATCH = 256;
 /** Why a waiter looks again: a class with work, and who already looked in vain for it. */
 type Hint = { queue_class_id: number; tried: Set<number> };
 
-/** One agent's parked claim. `look` interrupts its sleep; a hint that comes while it scans is kept for the next look. */
-type Waiter = { agent: Matchable; look: () => void; hint: Hint | null; ended: boolean };
+/** One agent's parked claim. A hint that comes while it scans is kept for the next look, and so is the alarm. */
+type Waiter = { agent: Matchable; alarm: Alarm; hint: Hint | null; ended: boolean };
 
 /**
  * Where claims wait. One parked claim per agent: a newer one ends the older. A waiter registers before its first scan,
@@ -41,7 +41,7 @@ export const createClaimDesk = (): ClaimDesk => {
   const claim: ClaimDesk['claim'] = async (deps, agent, request, wait_ms, signal) => {
     batcher ??= createBatcher((requests: ClaimRequest[]) => claimBatch(deps, requests), MAX_BATCH);
     end(request.agent_id);
-    const waiter: Waiter = { agent, look: () => {}, hint: null, ended: false };
+    const waiter: Waiter = { agent, alarm: createAlarm(), hint: null, ended: false };
     waiters.delete(agent.id);
     waiters.set(agent.id, waiter);
     const deadline = performance.now() + wait_ms;
@@ -58,7 +58,7 @@ export const createClaimDesk = (): ClaimDesk => {
         const left = deadline - performance.now();
         if (left <= 0) return result;
         const rescan_ms = deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
-        await nextLook(waiter, Math.min(left, rescan_ms), signal);
+        await waiter.alarm.sleep(Math.min(left, rescan_ms), signal);
       }
     } finally {
       if (waiters.get(request.agent_id) === waiter) waiters.delete(request.agent_id);
@@ -71,7 +71,7 @@ export const createClaimDesk = (): ClaimDesk => {
     const waiter = waiters.get(agent_id);
     if (waiter === undefined) return;
     waiter.ended = true;
-    waiter.look();
+    waiter.alarm.ring();
   };
 
   const wake = (deps: Deps, hint: Hint, count: number) => {
@@ -83,7 +83,7 @@ export const createClaimDesk = (): ClaimDesk => {
       if (queue_class !== null && !classMatches(queue_class, waiter.agent)) continue;
       if (waiter.hint !== null || hint.tried.has(waiter.agent.id)) continue;
       waiter.hint = { queue_class_id: hint.queue_class_id, tried: new Set(hint.tried) };
-      waiter.look();
+      waiter.alarm.ring();
       left -= 1;
     }
   };
@@ -100,15 +100,4 @@ export const createClaimDesk = (): ClaimDesk => {
     wake: (deps, queue_class_id, count) => wake(deps, { queue_class_id, tried: new Set() }, count),
     parked: () => waiters.size,
   };
-};
-
-const nextLook = async (waiter: Waiter, ms: number, signal: AbortSignal): Promise<void> => {
-  // An abort that came during the scan raises no event any more.
-  if (waiter.hint !== null || waiter.ended || signal.aborted) return;
-  const woken = new AbortController();
-  const stop = () => woken.abort();
-  waiter.look = stop;
-  signal.addEventListener('abort', stop, { once: true });
-  await sleep(ms, woken.signal);
-  signal.removeEventListener('abort', stop);
 };
