@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Deps } from '../deps.ts';
 import { type Principal, requirePermission } from '../principal.ts';
 import { parseJson, readBytes } from './body.ts';
-import type { Call, Handler, PublicCall } from './context.ts';
+import type { Handler, PublicCall } from './context.ts';
 import { runOnce } from './idempotency.ts';
 import { checkProtocol, identify } from './principal.ts';
 import { respond } from './respond.ts';
@@ -39,17 +39,21 @@ export const implement = <R extends Route>(
     }
     const input = await parseInput(deps, route, c);
     requireSelf(route, principal, input.params);
-    const signal = AbortSignal.any([c.req.raw.signal, stopping]);
     const { headers } = c.req.raw;
-    const call = {
-      deps,
-      principal,
-      input: input as Call<Route>['input'],
-      signal,
-      if_match: readIfMatch(headers),
-      last_event_id: readLastEventId(headers),
-    };
-    const run = (within: Deps) => (handler as unknown as AnyHandler)({ ...call, deps: within });
+    const if_match = readIfMatch(headers);
+    const last_event_id = readLastEventId(headers);
+    const run = (within: Deps) =>
+      (handler as unknown as AnyHandler)({
+        deps: within,
+        principal,
+        input,
+        if_match,
+        last_event_id,
+        // Made for those who ask for it: a claim, a follower, a stream. Most requests never wait.
+        get signal() {
+          return AbortSignal.any([c.req.raw.signal, stopping]);
+        },
+      });
     const key = c.req.header('idempotency-key');
     const once = route.creates === true && key !== undefined && principal !== null;
     return respond(
