@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { describe, expect, test } from 'vitest';
 
+import { matchesPattern } from '../src/agents/name-pattern.ts';
 import { createDatabase } from '../src/db/database.ts';
 import { ensureFirstWorkspace } from '../src/workspaces/bootstrap.ts';
 import { testApp } from './lib/app.ts';
@@ -118,6 +119,35 @@ describe('join tokens', () => {
     expect(agent_token).toMatch(/^fla_/);
     const { join_tokens } = await admin.join_tokens.list();
     expect(join_tokens[0]).toMatchObject({ used_by_agent_id: agent.id, used_at: expect.any(String) as string });
+  });
+
+  test('match names by patterns of many stars in no time', () => {
+    const yes: [string, string][] = [
+      ['*', ''],
+      ['*', 'a'],
+      ['a*', 'a'],
+      ['*a', 'aba'],
+      ['a*b*c', 'a-b-b-c-c'],
+      ['?', 'a'],
+      ['a?*', 'ab'],
+      ['a.b', 'a.b'],
+      ['**', 'ab'],
+    ];
+    const no: [string, string][] = [
+      ['', 'a'],
+      ['?', ''],
+      ['a*b', 'a-b-c'],
+      ['a.b', 'axb'],
+      ['a?', 'a'],
+      ['*a', 'ab'],
+      ['[a]', 'a'],
+    ];
+    for (const [pattern, name] of yes)
+      expect([pattern, name, matchesPattern(pattern, name)]).toEqual([pattern, name, true]);
+    for (const [pattern, name] of no)
+      expect([pattern, name, matchesPattern(pattern, name)]).toEqual([pattern, name, false]);
+    // As a regular expression this one outlives the test.
+    expect(matchesPattern(`${'*a'.repeat(50)}b`, 'a'.repeat(63))).toBe(false);
   });
 
   test('are not burnt by a taken name or a body that is not valid', async () => {
