@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
 
 import { type Client, createClient, PROTOCOL_VERSION, type Transport } from '@flotilla/shared';
 import { pino } from 'pino';
@@ -54,7 +55,7 @@ export type TestApp = {
 export const makeDeps = async (pool: Pool, environment: Record<string, string>): Promise<Deps> => {
   const db = createDatabase(pool);
   const deps: Deps = {
-    config: readConfig({ FLOTILLA_LOG_LEVEL: 'silent', ...environment }),
+    config: readConfig({ FLOTILLA_LOG_LEVEL: 'silent', FLOTILLA_DATA_DIR: tmpdir(), ...environment }),
     db,
     log: pino({ level: 'silent' }),
     metrics: createMetrics(),
