@@ -5,7 +5,7 @@ import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
 import { requirePermission } from '../principal.ts';
-import { bindWaitingTasks } from '../tasks/bind.ts';
+import { bindWaitingTasks, lockName } from '../tasks/bind.ts';
 import { digestSecret, makeSecret } from '../tokens/secret.ts';
 import { getAgent } from './queries.ts';
 import { matchesPattern } from './name-pattern.ts';
@@ -72,6 +72,7 @@ const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): 
       });
     requirePermission(principal, 'agents:operate');
     const { workspace_id } = principal;
+    await lockName(db.sql, workspace_id, body.name, 'exclusive');
     const [existing] = await db.sql<{ id: number; kind: string }[]>`
       select id, kind from agents where workspace_id = ${workspace_id} and name = ${body.name} and deleted_at is null`;
     if (existing?.kind === 'daemon') throw nameTaken(body.name);
@@ -94,6 +95,7 @@ const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): 
 
 const insertAgent = async (deps: Deps, token: JoinTokenRow, host: ByHost['agent']): Promise<number> => {
   const ceiling = token.slots ?? 32;
+  await lockName(deps.db.sql, token.workspace_id, host.name, 'exclusive');
   const [row] = await deps.db.sql<{ id: number }[]>`
     insert into agents (workspace_id, name, role, hostname, host_uid, platform, version, tags, reported_tags, metadata, executors,
       slots_ceiling, slots_default, slots_reported)
