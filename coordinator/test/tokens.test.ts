@@ -173,6 +173,8 @@ describe('join tokens', () => {
     expect(first.agent_token).toBeUndefined();
     const again = await join(token, 'scout', { agent_token_sha256: sha256(secret) });
     expect(again.agent.id).toBe(first.agent.id);
+    const body = { join_token: token, agent: { name: 'scout' }, agent_token_sha256: sha256(secret) };
+    expect((await app.request('POST', '/api/v1/agents/register', { body })).status).toBe(200);
     await wordingOf(join(token, 'scout', { agent_token_sha256: sha256('another') }));
     await wordingOf(join(token, 'scout'));
     await expect(app.client(secret).tasks.claim({ body: { slots: 1 } })).resolves.toEqual({ tasks: [] });
@@ -194,6 +196,9 @@ describe('agents without a daemon', () => {
     const again = await operator.agents.register({ body: { name: 'cli' } });
     expect(again.agent.id).toBe(made.agent.id);
     expect(again.agent_token).toBeUndefined();
+    const register = async (name: string) =>
+      (await app.request('POST', '/api/v1/agents/register', { token: workspace.token, body: { name } })).status;
+    expect([await register('cli-2'), await register('cli-2')]).toEqual([201, 200]);
     const daemon = await workspace.agent();
     await expect(operator.agents.register({ body: { name: daemon.name } })).rejects.toMatchObject({
       code: 'name_taken',

@@ -1,6 +1,7 @@
 import type { Route } from '@flotilla/shared';
 
 import type { Frame } from '../events/stream.ts';
+import { Repeated } from './context.ts';
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
@@ -41,6 +42,7 @@ export const respond = (route: Route, answer: unknown): Response => {
       headers: { ...NO_STORE, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' },
     });
   }
+  if (answer instanceof Repeated) return respond({ ...route, status: 200 }, answer.answer);
   if (answer === null) return new Response(null, { status: 204, headers: NO_STORE });
   return Response.json(answer, { status: route.status, headers: { ...NO_STORE, ...etagOf(answer) } });
 };
