@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/lib/postgres.ts'],
-    // A process per file: what the coordinator keeps per process (its token cache) must not leak between databases.
+    // A process per file, as coordinators have.
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -1,22 +1,11 @@
 import { AppError } from '@flotilla/shared';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
-import { type FakeApi, startFakeApi } from './lib/fake-api.ts';
-import { createHome, hasTerminal, type Home, until } from './lib/flotilla.ts';
+import { hasTerminal, until } from './lib/flotilla.ts';
 import { anAgent, draining } from './lib/rows.ts';
+import { openSetting } from './lib/setting.ts';
 
-let api: FakeApi;
-let home: Home;
-
-beforeAll(async () => {
-  api = await startFakeApi();
-  home = await createHome({ FLOTILLA_URL: api.url, FLOTILLA_TOKEN: 'flu_secret' });
-});
-afterEach(() => api.reset());
-afterAll(async () => {
-  await api.close();
-  await home.close();
-});
+const { api, home } = await openSetting();
 
 const fleet = () => {
   const agents = [

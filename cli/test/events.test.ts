@@ -1,24 +1,14 @@
 import type { ServerResponse } from 'node:http';
 
 import { AppError, Event } from '@flotilla/shared';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 
-import { type FakeApi, RAW, startFakeApi } from './lib/fake-api.ts';
-import { createHome, type Home, until } from './lib/flotilla.ts';
+import { RAW } from './lib/fake-api.ts';
+import { until } from './lib/flotilla.ts';
 import { anEvent } from './lib/rows.ts';
+import { openSetting } from './lib/setting.ts';
 
-let api: FakeApi;
-let home: Home;
-
-beforeAll(async () => {
-  api = await startFakeApi();
-  home = await createHome({ FLOTILLA_URL: api.url, FLOTILLA_TOKEN: 'flu_secret' });
-});
-afterEach(() => api.reset());
-afterAll(async () => {
-  await api.close();
-  await home.close();
-});
+const { api, home } = await openSetting();
 
 const open = (response: ServerResponse) => {
   response.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -3,26 +3,16 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 
 import { AppError, type ErrorCode, StatusReport, Task } from '@flotilla/shared';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 
-import { type FakeApi, RAW, startFakeApi } from './lib/fake-api.ts';
-import { createHome, hasTerminal, type Home, until } from './lib/flotilla.ts';
+import { RAW, startFakeApi } from './lib/fake-api.ts';
+import { hasTerminal, until } from './lib/flotilla.ts';
 import { anAuditEvent, aStatus, aTask } from './lib/rows.ts';
+import { openSetting } from './lib/setting.ts';
 
-let api: FakeApi;
-let home: Home;
-
-beforeAll(async () => {
-  api = await startFakeApi();
-  home = await createHome({ FLOTILLA_URL: api.url, FLOTILLA_TOKEN: 'flu_secret' });
-});
-afterEach(() => api.reset());
-afterAll(async () => {
-  await api.close();
-  await home.close();
-});
+const { api, home } = await openSetting();
 
 describe('formats', () => {
   const rows = [

@@ -3,25 +3,13 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { AppError } from '@flotilla/shared';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
-import { type FakeApi, startFakeApi } from './lib/fake-api.ts';
-import { createHome, type Home } from './lib/flotilla.ts';
 import { aJoinToken, anApiToken } from './lib/rows.ts';
+import { openSetting } from './lib/setting.ts';
 
-let api: FakeApi;
-let home: Home;
+const { api, home } = await openSetting();
 const SECRET = 'flj_secret';
-
-beforeAll(async () => {
-  api = await startFakeApi();
-  home = await createHome({ FLOTILLA_URL: api.url, FLOTILLA_TOKEN: 'flu_secret' });
-});
-afterEach(() => api.reset());
-afterAll(async () => {
-  await api.close();
-  await home.close();
-});
 
 describe('tokens', () => {
   it('creates an API token: the secret alone on stdout', async () => {
@@ -176,6 +164,26 @@ describe('hosts add', () => {
     expect((await stat(tokenFile)).mode & 0o777).toBe(0o600);
     expect(await readFile(tokenFile, 'utf8')).toBe(`${SECRET}\n`);
     expect(await readFile(join(home.dir, 'argv'), 'utf8')).toContain('agentd/dist/main.js');
+  });
+
+  it('prints the lines of an OpenClaw host, and refuses the options of the other executor', async () => {
+    api.on('join_tokens.create', () => ({ ...aJoinToken(), token: SECRET }));
+    const args = ['hosts', 'add', '--executor', 'openclaw'];
+    const plain = await home.run(args);
+    expect(plain.stdout).toContain(
+      'FLOTILLA_EXECUTOR=openclaw \\\nFLOTILLA_OPENCLAW_CONFIG="$HOME"/.openclaw/openclaw.json \\\nnode ',
+    );
+    expect(plain.stdout).not.toContain('FLOTILLA_COMMAND');
+    expect(plain.stderr).toContain('npm i -g openclaw');
+    const files = ['--openclaw-config', "/etc/it's.json", '--openclaw-env-file', '/etc/keys.env'];
+    const { stdout } = await home.run([...args, ...files]);
+    expect(stdout).toContain(String.raw`FLOTILLA_OPENCLAW_CONFIG='/etc/it'\''s.json'`);
+    expect(stdout).toContain('FLOTILLA_OPENCLAW_ENV_FILE=/etc/keys.env');
+    api.reset();
+    expect((await home.run([...args, '--command', '["x"]'])).code).toBe(2);
+    expect((await home.run(['hosts', 'add', '--openclaw-config', '/x'])).code).toBe(2);
+    expect((await home.run(['hosts', 'add', '--executor', 'other'])).code).toBe(2);
+    expect(api.received).toEqual([]);
   });
 
   it('refuses what would not work, and sends nothing in a dry run', async () => {

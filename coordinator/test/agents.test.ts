@@ -1,4 +1,5 @@
 // Longer than most: everything a person may do with an agent shares its fleet.
+import { ApiError } from '@flotilla/shared';
 import { describe, expect, test } from 'vitest';
 
 import { testApp } from './lib/app.ts';
@@ -95,6 +96,35 @@ describe('reading and changing agents', () => {
     const edited = await workspace.admin.tasks.patch({ params: { id: task.id }, body: { title: 'edited' } });
     expect(edited).toMatchObject({ assigned_to: next, assigned_agent_id: agent.id, status: 'assigned' });
     expect((await agent.claimOne()).id).toBe(task.id);
+  });
+
+  test('renames, registrations and deletions of the same names at once never wait for each other in a circle', async () => {
+    const workspace = await app.workspace();
+    const names = [freshName('raced'), freshName('raced')];
+    const failures: unknown[] = [];
+    const attempt = async (call: Promise<unknown>) => {
+      await call.catch((error: unknown) => {
+        // A conflict is an answer; a deadlock, which Postgres ends, is none.
+        if (!(error instanceof ApiError) || error.status >= 500) failures.push(error);
+      });
+    };
+    for (let round = 0; round < 25; round++) {
+      const mine = [await workspace.agent(), await workspace.agent()];
+      await workspace.task({ assigned_to: names[round % 2] });
+      const raced = mine.flatMap(({ id }, index) => [
+        attempt(workspace.admin.agents.patch({ params: { id }, body: { name: names[index] } })),
+        attempt(workspace.admin.agents.register({ body: { name: names[1 - index] ?? '', role: 'agent' } })),
+      ]);
+      const { agents } = await workspace.admin.agents.list();
+      const holders = agents.filter(({ name }) => names.includes(name));
+      await Promise.all([
+        ...raced,
+        ...holders.map(({ id }) => attempt(workspace.admin.agents.delete({ params: { id } }))),
+      ]);
+      const left = (await workspace.admin.agents.list()).agents;
+      for (const { id } of left) await attempt(workspace.admin.agents.delete({ params: { id } }));
+    }
+    expect(failures).toEqual([]);
   });
 
   test('a rename binds what waited for the new name', async () => {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { testApp } from './lib/app.ts';
-import { commands, type Real } from './lib/commands.ts';
+import { commands, type Real } from './lib/commands/index.ts';
 import * as model from './lib/model.ts';
 
 /**

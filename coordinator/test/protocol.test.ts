@@ -1,5 +1,7 @@
 // Longer than most: the whole surface (every route, error, key and outage) shares its tokens.
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
+import { text as readAll } from 'node:stream/consumers';
 
 import {
   ErrorBody,
@@ -10,11 +12,12 @@ import {
   roleGrants,
   type Route,
 } from '@flotilla/shared';
-import { describe, expect, inject, test } from 'vitest';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
 
 import { connect } from '../src/db/client.ts';
 import { createDatabase } from '../src/db/database.ts';
 import { createApp } from '../src/http/app.ts';
+import { startHttp } from '../src/http/server.ts';
 import { BASE_URL, testApp } from './lib/app.ts';
 
 const app = await testApp();
@@ -182,6 +185,28 @@ describe('errors', () => {
       status: 413,
       body: { code: 'body_too_large', details: { max_bytes: expect.any(Number) as number } },
     });
+  });
+
+  test('of too large a body reach a client that sends all of it first, on a connection that closes', async () => {
+    const config = { ...app.deps.config, FLOTILLA_HOST: '127.0.0.1', FLOTILLA_PORT: 0 };
+    const server = await startHttp({ ...app.deps, config });
+    onTestFinished(() => server.close());
+    const { hostname, port } = new URL(server.url);
+    const body = JSON.stringify({ title: 'x', description: 'x'.repeat(8_000_000) });
+    const head = `POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${app.admin_token}\r\nConnection: close\r\n`;
+    for (const [framing, last] of [
+      [`Content-Length: ${body.length}\r\n\r\n`, ''],
+      [`Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n`, '\r\n0\r\n\r\n'],
+    ]) {
+      const socket = createConnection(Number(port), hostname);
+      socket.on('error', () => {}); // the write that it hit rejects
+      const pieces = [`${head}${framing}`, ...(body.match(/.{1,100000}/g) ?? []), last ?? ''];
+      for (const piece of pieces)
+        await new Promise<void>((resolve, reject) => {
+          socket.write(piece, (error) => (error == null ? resolve() : reject(error)));
+        });
+      expect(await readAll(socket)).toMatch(/^HTTP\/1.1 413 /);
+    }
   });
 });
 

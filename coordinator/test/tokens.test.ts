@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { describe, expect, test } from 'vitest';
 
+import { matchesPattern } from '../src/agents/name-pattern.ts';
 import { createDatabase } from '../src/db/database.ts';
 import { ensureFirstWorkspace } from '../src/workspaces/bootstrap.ts';
 import { testApp } from './lib/app.ts';
@@ -120,6 +121,35 @@ describe('join tokens', () => {
     expect(join_tokens[0]).toMatchObject({ used_by_agent_id: agent.id, used_at: expect.any(String) as string });
   });
 
+  test('match names by patterns of many stars in no time', () => {
+    const yes: [string, string][] = [
+      ['*', ''],
+      ['*', 'a'],
+      ['a*', 'a'],
+      ['*a', 'aba'],
+      ['a*b*c', 'a-b-b-c-c'],
+      ['?', 'a'],
+      ['a?*', 'ab'],
+      ['a.b', 'a.b'],
+      ['**', 'ab'],
+    ];
+    const no: [string, string][] = [
+      ['', 'a'],
+      ['?', ''],
+      ['a*b', 'a-b-c'],
+      ['a.b', 'axb'],
+      ['a?', 'a'],
+      ['*a', 'ab'],
+      ['[a]', 'a'],
+    ];
+    for (const [pattern, name] of yes)
+      expect([pattern, name, matchesPattern(pattern, name)]).toEqual([pattern, name, true]);
+    for (const [pattern, name] of no)
+      expect([pattern, name, matchesPattern(pattern, name)]).toEqual([pattern, name, false]);
+    // As a regular expression this one outlives the test.
+    expect(matchesPattern(`${'*a'.repeat(50)}b`, 'a'.repeat(63))).toBe(false);
+  });
+
   test('are not burnt by a taken name or a body that is not valid', async () => {
     const { admin } = await app.workspace();
     const [first, second] = [
@@ -143,6 +173,8 @@ describe('join tokens', () => {
     expect(first.agent_token).toBeUndefined();
     const again = await join(token, 'scout', { agent_token_sha256: sha256(secret) });
     expect(again.agent.id).toBe(first.agent.id);
+    const body = { join_token: token, agent: { name: 'scout' }, agent_token_sha256: sha256(secret) };
+    expect((await app.request('POST', '/api/v1/agents/register', { body })).status).toBe(200);
     await wordingOf(join(token, 'scout', { agent_token_sha256: sha256('another') }));
     await wordingOf(join(token, 'scout'));
     await expect(app.client(secret).tasks.claim({ body: { slots: 1 } })).resolves.toEqual({ tasks: [] });
@@ -164,6 +196,9 @@ describe('agents without a daemon', () => {
     const again = await operator.agents.register({ body: { name: 'cli' } });
     expect(again.agent.id).toBe(made.agent.id);
     expect(again.agent_token).toBeUndefined();
+    const register = async (name: string) =>
+      (await app.request('POST', '/api/v1/agents/register', { token: workspace.token, body: { name } })).status;
+    expect([await register('cli-2'), await register('cli-2')]).toEqual([201, 200]);
     const daemon = await workspace.agent();
     await expect(operator.agents.register({ body: { name: daemon.name } })).rejects.toMatchObject({
       code: 'name_taken',

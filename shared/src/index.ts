@@ -9,6 +9,7 @@ export * from './api/tasks.ts';
 export * from './api/tokens.ts';
 export * from './api/work.ts';
 export * from './api/workspaces.ts';
+export * from './async/alarm.ts';
 export * from './async/backoff.ts';
 export * from './async/every.ts';
 export * from './async/group.ts';

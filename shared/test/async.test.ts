@@ -1,6 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
-import { backoffDelay, every, group, retry, sleep, whenAborted } from '../src/index.ts';
+import { backoffDelay, createAlarm, every, group, retry, sleep, whenAborted } from '../src/index.ts';
 
 const never = () => new AbortController().signal;
 
@@ -29,6 +29,27 @@ describe('sleep', () => {
     };
     for (let naps = 0; naps < 5; naps++) await sleep(1, signal);
     expect(listening).toBe(0);
+  });
+});
+
+describe('an alarm', () => {
+  test('ends a sleep, remembers a ring for the next one unless it is dropped, and ends with the signal', async () => {
+    const alarm = createAlarm();
+    const sleeping = alarm.sleep(1_000_000, never());
+    alarm.ring();
+    await sleeping;
+    alarm.ring();
+    await alarm.sleep(1_000_000, never());
+    const slept = vi.fn<() => void>();
+    alarm.ring();
+    alarm.forget();
+    const stop = new AbortController();
+    const undisturbed = alarm.sleep(1_000_000, stop.signal).then(slept);
+    await sleep(5, never());
+    expect(slept).not.toHaveBeenCalled();
+    stop.abort();
+    await undisturbed;
+    await alarm.sleep(1_000_000, stop.signal);
   });
 });
 

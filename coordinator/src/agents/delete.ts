@@ -4,8 +4,7 @@ import { recordAudit } from '../audit/record.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
-import { lockName } from '../tasks/bind.ts';
-import { lockAgent } from './lock-agent.ts';
+import { lockNamedAgent } from './lock-agent.ts';
 
 /** Deletes an agent that runs nothing. What was assigned to its name waits for an agent of that name again. */
 export const deleteAgent = (
@@ -15,7 +14,7 @@ export const deleteAgent = (
 ): Promise<null> =>
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
-    const agent = await lockAgent(inner, principal, params.id);
+    const agent = await lockNamedAgent(inner, principal, params.id);
     const [live] = await db.sql<
       { count: number }[]
     >`select count(*)::int as count from attempts where agent_id = ${agent.id} and ended_at is null`;
@@ -25,7 +24,6 @@ export const deleteAgent = (
         hint: 'drain it first: flotilla agents drain',
       });
     }
-    await lockName(db.sql, principal.workspace_id, agent.name, 'exclusive');
     await db.sql`update agents set deleted_at = flotilla_now(), row_version = row_version + 1 where id = ${agent.id}`;
     await db.sql`
       update tasks set assigned_to = ${agent.name}, assigned_agent_id = null, queue_class_id = null, version = version + 1, updated_at = flotilla_now()

@@ -3,8 +3,8 @@ import { type Agent, type api, AppError, type RouteInput } from '@flotilla/share
 import { recordAudit } from '../audit/record.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
-import { bindWaitingTasks, lockName } from '../tasks/bind.ts';
-import { announceStatus, lockAgent } from './lock-agent.ts';
+import { bindWaitingTasks } from '../tasks/bind.ts';
+import { announceStatus, lockAgent, lockNamedAgent } from './lock-agent.ts';
 import { getAgent } from './queries.ts';
 
 /** Changes what an admin decides about an agent: name, tags, role, ceiling, metadata, disabled. */
@@ -15,14 +15,17 @@ export const patchAgent = (
 ): Promise<Agent> =>
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
-    const agent = await lockAgent(inner, principal, input.params.id);
+    const { name, tags, role, slots_ceiling, metadata, disabled } = input.body;
+    const { id } = input.params;
+    const agent = await (name === undefined
+      ? lockAgent(inner, principal, id)
+      : lockNamedAgent(inner, principal, id, name));
     if (input.if_match !== undefined && input.if_match !== agent.row_version) {
       throw new AppError('version_mismatch', {
         details: { current: await getAgent(inner, principal, agent.id) },
         hint: 'read it again and repeat the change',
       });
     }
-    const { name, tags, role, slots_ceiling, metadata, disabled } = input.body;
     if (name !== undefined && name !== agent.name) {
       const [taken] =
         await db.sql`select 1 from agents where workspace_id = ${principal.workspace_id} and name = ${name} and deleted_at is null`;
@@ -38,7 +41,6 @@ export const patchAgent = (
       where id = ${agent.id}`;
     if (name !== undefined && name !== agent.name) {
       // Its tasks keep it: an edit binds them anew by the name they hold.
-      await lockName(db.sql, principal.workspace_id, agent.name, 'exclusive');
       await db.sql`update tasks set assigned_to = ${name} where assigned_agent_id = ${agent.id}`;
       await bindWaitingTasks(inner, { workspace_id: principal.workspace_id, name });
     }

@@ -5,7 +5,7 @@ import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
 import { requirePermission } from '../principal.ts';
-import { bindWaitingTasks } from '../tasks/bind.ts';
+import { bindWaitingTasks, lockName } from '../tasks/bind.ts';
 import { digestSecret, makeSecret } from '../tokens/secret.ts';
 import { getAgent } from './queries.ts';
 import { matchesPattern } from './name-pattern.ts';
@@ -15,6 +15,8 @@ type Body = RouteInput<typeof api.agents.register>['body'];
 type ByHost = Extract<Body, { join_token: string }>;
 type ByUser = Exclude<Body, ByHost>;
 type Output = RouteOutput<typeof api.agents.register>;
+/** `created` is false for a repetition: the same host, or the same poll-only agent, asked before. */
+type Registered = { created: boolean; registration: Output };
 
 type JoinTokenRow = {
   id: number;
@@ -26,10 +28,10 @@ type JoinTokenRow = {
 };
 
 /** Registers a host by its one-time token, or a poll-only agent by a user's token. */
-export const registerAgent = (deps: Deps, principal: Principal | null, { body }: { body: Body }): Promise<Output> =>
+export const registerAgent = (deps: Deps, principal: Principal | null, { body }: { body: Body }): Promise<Registered> =>
   'join_token' in body ? registerHost(deps, body) : registerByUser(deps, principal, body);
 
-const registerHost = (deps: Deps, body: ByHost): Promise<Output> =>
+const registerHost = (deps: Deps, body: ByHost): Promise<Registered> =>
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
     const digest = digestSecret(body.join_token);
@@ -50,20 +52,20 @@ const registerHost = (deps: Deps, body: ByHost): Promise<Output> =>
     const token_digest = given ?? digestSecret(agent_token ?? '');
     await db.sql`insert into agent_tokens (workspace_id, agent_id, digest) values (${token.workspace_id}, ${agent_id}, ${token_digest})`;
     await db.sql`update join_tokens set used_by_agent_id = ${agent_id} where id = ${token.id}`;
-    return answer(inner, token.workspace_id, agent_id, agent_token);
+    return { created: true, registration: await answer(inner, token.workspace_id, agent_id, agent_token) };
   });
 
 /** The same host asks again because the first answer was lost: same join token, same digest, same agent. */
-const registerAgain = async (deps: Deps, digest: Uint8Array, given: Uint8Array | null): Promise<Output> => {
+const registerAgain = async (deps: Deps, digest: Uint8Array, given: Uint8Array | null): Promise<Registered> => {
   const [used] = await deps.db.sql<{ workspace_id: number; used_by_agent_id: number }[]>`
     select j.workspace_id, j.used_by_agent_id from join_tokens j join agents a on a.id = j.used_by_agent_id and a.deleted_at is null
     where j.digest = ${digest} and j.used_digest = ${given} and j.revoked_at is null`;
   if (used === undefined)
     throw new AppError('join_token_invalid', { hint: 'create a new one with `flotilla tokens create --join`' });
-  return answer(deps, used.workspace_id, used.used_by_agent_id);
+  return { created: false, registration: await answer(deps, used.workspace_id, used.used_by_agent_id) };
 };
 
-const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): Promise<Output> =>
+const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): Promise<Registered> =>
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
     if (principal === null)
@@ -72,10 +74,11 @@ const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): 
       });
     requirePermission(principal, 'agents:operate');
     const { workspace_id } = principal;
+    await lockName(db.sql, workspace_id, body.name, 'exclusive');
     const [existing] = await db.sql<{ id: number; kind: string }[]>`
       select id, kind from agents where workspace_id = ${workspace_id} and name = ${body.name} and deleted_at is null`;
     if (existing?.kind === 'daemon') throw nameTaken(body.name);
-    if (existing !== undefined) return answer(inner, workspace_id, existing.id);
+    if (existing !== undefined) return { created: false, registration: await answer(inner, workspace_id, existing.id) };
     const [row] = await db.sql<{ id: number }[]>`
       insert into agents (workspace_id, name, kind, role) values (${workspace_id}, ${body.name}, 'poll', ${body.role})
       on conflict do nothing returning id`;
@@ -89,11 +92,12 @@ const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): 
       entity_id: row.id,
       details: { name: body.name },
     });
-    return answer(inner, workspace_id, row.id, agent_token);
+    return { created: true, registration: await answer(inner, workspace_id, row.id, agent_token) };
   });
 
 const insertAgent = async (deps: Deps, token: JoinTokenRow, host: ByHost['agent']): Promise<number> => {
   const ceiling = token.slots ?? 32;
+  await lockName(deps.db.sql, token.workspace_id, host.name, 'exclusive');
   const [row] = await deps.db.sql<{ id: number }[]>`
     insert into agents (workspace_id, name, role, hostname, host_uid, platform, version, tags, reported_tags, metadata, executors,
       slots_ceiling, slots_default, slots_reported)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { every, sleep } from '@flotilla/shared';
+import { createAlarm, every, sleep } from '@flotilla/shared';
 
 import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
@@ -91,12 +91,12 @@ export const sequence = (deps: Deps): Promise<number> =>
 
 /** Sequences on a hint (≤10 ms) or every second, whatever was missed. */
 export const sequencerLoop = async (deps: Deps, signal: AbortSignal): Promise<void> => {
-  let hinted = new AbortController();
-  const off = deps.hub.on('unsequenced', () => hinted.abort());
+  const hinted = createAlarm();
+  const off = deps.hub.on('unsequenced', () => hinted.ring());
   const pass = async () => {
-    await sleep(1_000, AbortSignal.any([hinted.signal, signal]));
+    await hinted.sleep(1_000, signal);
     await sleep(COLLECT_MS, signal);
-    hinted = new AbortController();
+    hinted.forget();
     for (let handled = BATCH; handled >= BATCH;) handled = await sequence(deps);
   };
   await every(pass, {

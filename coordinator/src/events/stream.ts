@@ -1,4 +1,4 @@
-import { type Event, sleep } from '@flotilla/shared';
+import { createAlarm, type Event } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
@@ -34,10 +34,10 @@ export async function* streamEvents(
   }
   const mayRead = watchRights(deps, principal);
   let quiet_since = performance.now();
-  while (!signal.aborted) {
-    const woken = new AbortController();
-    const off = deps.hub.on('events', () => woken.abort());
-    try {
+  const alarm = createAlarm();
+  const off = deps.hub.on('events', () => alarm.ring());
+  try {
+    while (!signal.aborted) {
       if (!(await mayRead())) {
         yield { id: last, event: 'stream.closed', data: '{"reason":"the token was revoked or has expired"}' };
         return;
@@ -51,11 +51,11 @@ export async function* streamEvents(
         quiet_since = performance.now();
         yield { id: last };
       }
-      if (rows.length < BATCH && last === before) await sleep(LOOK_MS, AbortSignal.any([woken.signal, signal]));
-    } finally {
-      // A reader that goes away ends this at a yield.
-      off();
+      if (rows.length < BATCH && last === before) await alarm.sleep(LOOK_MS, signal);
     }
+  } finally {
+    // A reader that goes away ends this at a yield.
+    off();
   }
 }
 

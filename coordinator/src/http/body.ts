@@ -2,6 +2,8 @@ import { AppError } from '@flotilla/shared';
 
 /** Deeper JSON than this is nobody's task; recursive parsers would run out of stack. */
 const MAX_DEPTH = 64;
+/** Of a body that is refused for its size, this much is still taken in: most clients read no answer while they send. */
+const MAX_DISCARDED_BYTES = 32 * 1024 * 1024;
 
 /**
  * Reads at most `max_bytes`; what is longer is refused without being kept. A body that says its length cannot be longer
@@ -13,16 +15,18 @@ export const readBytes = async (request: Request, max_bytes: number): Promise<Ui
       sentence: `The request body is larger than ${max_bytes} bytes.`,
       details: { max_bytes },
     });
-  const length = request.headers.get('content-length');
-  if (Number(length ?? 0) > max_bytes) throw tooLarge();
-  if (length !== null) return new Uint8Array(await request.arrayBuffer());
+  const declared = request.headers.get('content-length');
+  if (Number(declared ?? 0) > MAX_DISCARDED_BYTES) throw tooLarge();
+  if (declared !== null && Number(declared) <= max_bytes) return new Uint8Array(await request.arrayBuffer());
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request.body ?? []) {
     size += chunk.length;
-    if (size > max_bytes) throw tooLarge();
-    chunks.push(chunk);
+    if (size > MAX_DISCARDED_BYTES) break;
+    if (size <= max_bytes) chunks.push(chunk);
+    else chunks.length = 0;
   }
+  if (size > max_bytes) throw tooLarge();
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
 };
 

@@ -26,7 +26,16 @@ export type Answer<R> = R extends { output: 'text' }
     ? AsyncIterable<Frame>
     : RouteOutput<R>;
 
-export type Handler<R> = (call: Call<R>) => Promise<Answer<R>>;
+/** The answer of a `repeatable` route to a repetition: it is 200, nothing was created. */
+export class Repeated<T> {
+  readonly answer: T;
+
+  constructor(answer: T) {
+    this.answer = answer;
+  }
+}
+
+export type Handler<R> = (call: Call<R>) => Promise<Answer<R> | Repeated<Answer<R>>>;
 
 /** One handler per endpoint of a resource: a missing one does not compile. */
 export type Handlers<G extends Record<string, Route>> = { [K in keyof G]: Handler<G[K]> };

@@ -3,9 +3,9 @@ import type { Context, Hono } from 'hono';
 import { z } from 'zod';
 
 import type { Deps } from '../deps.ts';
-import { type Principal, requirePermission } from '../principal.ts';
+import { type Caller, type Principal, requirePermission } from '../principal.ts';
 import { parseJson, readBytes } from './body.ts';
-import type { Call, Handler, PublicCall } from './context.ts';
+import type { Handler, PublicCall } from './context.ts';
 import { runOnce } from './idempotency.ts';
 import { checkProtocol, identify } from './principal.ts';
 import { respond } from './respond.ts';
@@ -40,18 +40,14 @@ export const implement = <R extends Route>(
     const input = await parseInput(deps, route, c);
     requireSelf(route, principal, input.params);
     const { headers } = c.req.raw;
-    const call = {
-      deps,
-      principal,
-      input: input as Call<Route>['input'],
-      caller: {
-        gone: () => c.req.raw.signal.aborted,
-        until: () => AbortSignal.any([c.req.raw.signal, stopping]),
-      },
-      if_match: readIfMatch(headers),
-      last_event_id: readLastEventId(headers),
+    const if_match = readIfMatch(headers);
+    const last_event_id = readLastEventId(headers);
+    const caller: Caller = {
+      gone: () => c.req.raw.signal.aborted,
+      until: () => AbortSignal.any([c.req.raw.signal, stopping]),
     };
-    const run = (within: Deps) => (handler as unknown as AnyHandler)({ ...call, deps: within });
+    const run = (within: Deps) =>
+      (handler as unknown as AnyHandler)({ deps: within, principal, input, caller, if_match, last_event_id });
     const key = c.req.header('idempotency-key');
     const once = route.creates === true && key !== undefined && principal !== null;
     return respond(

@@ -108,7 +108,7 @@ const bodyContent = (operation: string, body: z.ZodType | 'bytes') =>
     ? { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } }
     : { 'application/json': { schema: reference(nameOf(operation, 'Body')) } };
 
-const success = (operation: string, { output, status }: Route): Record<string, unknown> => {
+const success = (operation: string, { output, status, repeatable }: Route): Record<string, unknown> => {
   if (output === 'none') return { 204: { description: 'Done.' } };
   if (output === 'text')
     return { 200: { description: 'Text.', content: { 'text/plain': { schema: { type: 'string' } } } } };
@@ -117,7 +117,11 @@ const success = (operation: string, { output, status }: Route): Record<string, u
       200: { description: 'Server-sent events.', content: { 'text/event-stream': { schema: { type: 'string' } } } },
     };
   const name = Object.entries(named).find(([, schema]) => schema === output)?.[0] ?? nameOf(operation, 'Answer');
-  return { [status]: { description: 'Success.', content: { 'application/json': { schema: reference(name) } } } };
+  const content = { 'application/json': { schema: reference(name) } };
+  return {
+    ...(repeatable === true ? { 200: { description: 'It was there already.', content } } : {}),
+    [status]: { description: 'Success.', content },
+  };
 };
 
 const failures = (route: Route): Record<string, unknown> => {

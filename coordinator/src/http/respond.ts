@@ -1,6 +1,7 @@
 import type { Route } from '@flotilla/shared';
 
 import type { Frame } from '../events/stream.ts';
+import { Repeated } from './context.ts';
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
@@ -46,6 +47,7 @@ export const respond = (route: Route, answer: unknown, request_id: string): Resp
       headers: { ...headers, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' },
     });
   }
+  if (answer instanceof Repeated) return respond({ ...route, status: 200 }, answer.answer, request_id);
   if (answer === null) return new Response(null, { status: 204, headers });
   return jsonResponse(route.status, answer, { ...headers, ...etagOf(answer) });
 };

@@ -1,4 +1,4 @@
-import { AppError, type LogStream, sleep } from '@flotilla/shared';
+import { AppError, createAlarm, type LogStream, sleep } from '@flotilla/shared';
 import type { api, RouteInput } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
@@ -50,19 +50,28 @@ export async function* readLog(
   if (selected === null) return;
   // Positions per stream, not row ids: chunks of the two streams may commit in another order than their ids.
   const next = { stdout: selected.from, stderr: selected.from };
-  for (;;) {
-    // Asked before reading: what arrives between the two is found by the last round.
-    const over = !follow || (await logIsOver(deps, selected.attempt_id)) || !(await mayRead());
-    for (let full = true; full && !signal.aborted;) {
-      const chunks = await nextChunks(deps, selected, next);
-      for (const { stream, start, data } of chunks) {
-        yield data.subarray(Math.max(0, next[stream] - start));
-        next[stream] = start + data.length;
+  const alarm = createAlarm();
+  const off = deps.hub.on('log', (attempt_id) => {
+    if (attempt_id === selected.attempt_id) alarm.ring();
+  });
+  try {
+    for (;;) {
+      // Asked before reading: what arrives between the two is found by the last round.
+      const over = !follow || (await logIsOver(deps, selected.attempt_id)) || !(await mayRead());
+      for (let full = true; full && !signal.aborted;) {
+        const chunks = await nextChunks(deps, selected, next);
+        for (const { stream, start, data } of chunks) {
+          yield data.subarray(Math.max(0, next[stream] - start));
+          next[stream] = start + data.length;
+        }
+        full = chunks.length === CHUNKS;
       }
-      full = chunks.length === CHUNKS;
+      if (over || signal.aborted) break;
+      await alarm.sleep(FOLLOW_MS, signal);
     }
-    if (over || signal.aborted) break;
-    await nextAppend(deps, selected.attempt_id, signal);
+  } finally {
+    // A reader that goes away ends this at a yield.
+    off();
   }
   if (await isTruncated(deps, selected))
     yield new TextEncoder().encode('\n[flotilla: the log is longer than the storage limit; the rest was not kept]\n');
@@ -99,16 +108,4 @@ const isTruncated = async ({ db: { sql } }: Deps, { attempt_id, stream }: Select
   const rows = await sql`
     select 1 from attempt_streams where attempt_id = ${attempt_id} and truncated ${stream === null ? sql`` : sql`and stream = ${stream}`}`;
   return rows.length > 0;
-};
-
-const nextAppend = async (deps: Deps, attempt_id: number, signal: AbortSignal): Promise<void> => {
-  const woken = new AbortController();
-  const stop = () => woken.abort();
-  const off = deps.hub.on('log', (id) => {
-    if (id === attempt_id) stop();
-  });
-  signal.addEventListener('abort', stop, { once: true });
-  await sleep(FOLLOW_MS, woken.signal);
-  signal.removeEventListener('abort', stop);
-  off();
 };

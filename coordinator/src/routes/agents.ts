@@ -7,10 +7,13 @@ import { patchAgent } from '../agents/patch.ts';
 import { getAgent, listAgents } from '../agents/queries.ts';
 import { registerAgent } from '../agents/register.ts';
 import { resumeAgent } from '../agents/resume.ts';
-import type { Handlers } from '../http/context.ts';
+import { type Handlers, Repeated } from '../http/context.ts';
 
 export const agentHandlers: Handlers<typeof api.agents> = {
-  register: ({ deps, principal, input }) => registerAgent(deps, principal, input),
+  register: async ({ deps, principal, input }) => {
+    const { created, registration } = await registerAgent(deps, principal, input);
+    return created ? registration : new Repeated(registration);
+  },
   heartbeat: ({ deps, principal, input }) => heartbeat(deps, principal, input),
   list: ({ deps, principal, input }) => listAgents(deps, principal, input),
   get: ({ deps, principal, input }) => getAgent(deps, principal, input.params.id),

@@ -4,7 +4,7 @@ import { AppError, type AttemptState, type TaskStatus } from '@flotilla/shared';
 
 import type { Database } from '../db/database.ts';
 import type { Principal } from '../principal.ts';
-import type { TaskRow } from './lifecycle.ts';
+import { taskColumns, type TaskRow } from './lifecycle.ts';
 
 export type AttemptRow = {
   id: number;
@@ -40,9 +40,7 @@ export const lockAttempt = async (
     select id, task_id, epoch, state, ended_at, report_digest from attempts
     where epoch = ${epoch} and task_id = ${task_id} and agent_id = ${principal.id} and workspace_id = ${principal.workspace_id} for no key update`;
   const [task] = await db.sql<TaskRow[]>`
-    select id, workspace_id, status, assigned_to, assigned_agent_id, claimed_by_agent_id, queue_class_id, epoch, review, attempts,
-      dispatch_attempts, stale_requeues, cancel_requested_at, deleted_at, version
-    from tasks where id = ${task_id} and workspace_id = ${principal.workspace_id} for no key update`;
+    select ${taskColumns(db.sql)} from tasks where id = ${task_id} and workspace_id = ${principal.workspace_id} for no key update`;
   if (attempt === undefined || task === undefined)
     throw new AppError('not_found', { sentence: `There is no attempt ${epoch} of task ${task_id} by this agent.` });
   if (task.deleted_at !== null) throw new AppError('task_gone');

@@ -46,9 +46,8 @@ export const lockName = async (
   else await sql`select pg_advisory_xact_lock(${NAME_LOCK}, hashtext(${key}))`;
 };
 
-/** Binds what was waiting for an agent's name; in the transaction that registers or renames it. */
+/** Binds what was waiting for an agent's name; in the transaction that registers or renames it, and holds the name. */
 export const bindWaitingTasks = async (deps: Deps, agent: { workspace_id: number; name: string }): Promise<void> => {
-  await lockName(deps.db.sql, agent.workspace_id, agent.name, 'exclusive');
   const waiting = await deps.db.sql<{ id: number; required_tags: string[]; executor: string | null }[]>`
     select id, required_tags, executor from tasks
     where workspace_id = ${agent.workspace_id} and assigned_to = ${agent.name} and assigned_agent_id is null and deleted_at is null for no key update`;

@@ -7,6 +7,7 @@ import {
   type TaskVerb,
 } from '@flotilla/shared';
 
+import type { Sql } from '../db/client.ts';
 import type { Database } from '../db/database.ts';
 import { recordEvents } from '../events/record.ts';
 
@@ -28,6 +29,11 @@ export type TaskRow = {
   deleted_at: string | null;
   version: number;
 };
+
+/** What a `TaskRow` is read from: the columns above, in one place for every verb that locks one. */
+export const taskColumns = (sql: Sql) => sql`
+  id, workspace_id, status, assigned_to, assigned_agent_id, claimed_by_agent_id, queue_class_id, epoch, review, attempts,
+  dispatch_attempts, stale_requeues, cancel_requested_at, deleted_at, version`;
 
 /** Statuses a verb may start from, for the `where` of its conditional update. */
 const fromStates = (verb: TaskVerb): string[] => [...statesFor(taskMachine, verb)];

@@ -2,14 +2,12 @@ import { AppError, can, taskMachine, type TaskVerb, whyNot } from '@flotilla/sha
 
 import type { Database } from '../db/database.ts';
 import type { Principal } from '../principal.ts';
-import type { TaskRow } from './lifecycle.ts';
+import { taskColumns, type TaskRow } from './lifecycle.ts';
 
 /** The task a person acts on, locked; 404 when it is not theirs to see. */
 export const lockTask = async (db: Database, principal: Principal, id: number): Promise<TaskRow> => {
   const [task] = await db.sql<TaskRow[]>`
-    select id, workspace_id, status, assigned_to, assigned_agent_id, claimed_by_agent_id, queue_class_id, epoch, review, attempts,
-      dispatch_attempts, stale_requeues, cancel_requested_at, deleted_at, version
-    from tasks where id = ${id} and workspace_id = ${principal.workspace_id} and deleted_at is null for no key update`;
+    select ${taskColumns(db.sql)} from tasks where id = ${id} and workspace_id = ${principal.workspace_id} and deleted_at is null for no key update`;
   if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
   return task;
 };

@@ -1,5 +1,5 @@
-import { tmpdir } from 'node:os';
 import { randomBytes, randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
 
 import { type Client, createClient, PROTOCOL_VERSION, type Transport } from '@flotilla/shared';
 import { pino } from 'pino';

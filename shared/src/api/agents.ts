@@ -206,6 +206,7 @@ export const agentRoutes = {
     audience: 'agent',
     body: z.union([RegisterByHost, RegisterByUser]),
     status: 201,
+    repeatable: true,
     output: Registration,
     once_only: ['agent_token'],
     errors: ['join_token_invalid', 'name_taken', 'unauthenticated', 'forbidden'],

@@ -40,6 +40,8 @@ export type Route<
   output: Out;
   errors: readonly ErrorCode[];
   creates?: boolean;
+  /** Answers 200 instead of 201 when what it would create is there already, from the same caller. */
+  repeatable?: boolean;
   /** Secret fields of the answer: left out when an idempotent request is replayed. */
   once_only?: readonly string[];
   tag: string;

@@ -1,20 +1,35 @@
 import { shellQuote } from '../../output/shell.ts';
 
+/** What runs the tasks: a command (its argv as JSON), or the OpenClaw of the host with files of the host. */
+export type HostExecutor =
+  | { name: 'command'; command: string }
+  | { name: 'openclaw'; config: string | null; env_file: string | null };
+
 export type HostScript = {
   url: string;
   token: string;
   name: string | null;
   slots: number;
-  /** argv of the `command` executor as JSON. */
-  command: string;
+  executor: HostExecutor;
   repo: string;
 };
 
 // The host's own name, in the form that agent names have.
 const OWN_NAME = `"$(hostname | cut -d. -f1 | tr 'A-Z' 'a-z')"`;
 
+const executorLines = (executor: HostExecutor): string[] => {
+  if (executor.name === 'command')
+    return ['FLOTILLA_EXECUTOR=command \\', `FLOTILLA_COMMAND=${shellQuote(executor.command)} \\`];
+  const { config, env_file } = executor;
+  return [
+    'FLOTILLA_EXECUTOR=openclaw \\',
+    `FLOTILLA_OPENCLAW_CONFIG=${config === null ? '"$HOME"/.openclaw/openclaw.json' : shellQuote(config)} \\`,
+    ...(env_file === null ? [] : [`FLOTILLA_OPENCLAW_ENV_FILE=${shellQuote(env_file)} \\`]),
+  ];
+};
+
 /** The lines to paste on a host. Everything is chained: a step that fails ends it, and nothing is started half installed. */
-export const hostScript = ({ url, token, name, slots, command, repo }: HostScript): string => {
+export const hostScript = ({ url, token, name, slots, executor, repo }: HostScript): string => {
   const state = `"$HOME"/.local/state/flotilla/${shellQuote(name ?? 'agent')}`;
   const tokenFile = `${state}.join-token`;
   return [
@@ -26,8 +41,7 @@ export const hostScript = ({ url, token, name, slots, command, repo }: HostScrip
     `FLOTILLA_STATE_DIR=${state} \\`,
     `FLOTILLA_AGENT_NAME=${name === null ? OWN_NAME : shellQuote(name)} \\`,
     `FLOTILLA_SLOTS=${slots} \\`,
-    'FLOTILLA_EXECUTOR=command \\',
-    `FLOTILLA_COMMAND=${shellQuote(command)} \\`,
+    ...executorLines(executor),
     'node agentd/dist/main.js',
   ].join('\n');
 };

@@ -1,4 +1,4 @@
-import { sleep } from '@flotilla/shared';
+import { type Alarm, createAlarm } from '@flotilla/shared';
 
 import { createBatcher } from '../../db/batcher.ts';
 import type { Deps } from '../../deps.ts';
@@ -13,10 +13,10 @@ const MAX_BATCH = 256;
 type Hint = { queue_class_id: number; tried: Set<number> };
 
 /**
- * One agent's parked claim. `look` interrupts its sleep; a hint that comes while it scans is kept for the next look. What
- * the agent matches is known once it has scanned; until then every hint may be for it.
+ * One agent's parked claim. A hint that comes while it scans is kept for the next look, and so is the alarm. What the
+ * agent matches is known once it has scanned; until then every hint may be for it.
  */
-type Waiter = { agent_id: number; agent: Matchable | null; look: () => void; hint: Hint | null; ended: boolean };
+type Waiter = { agent_id: number; agent: Matchable | null; alarm: Alarm; hint: Hint | null; ended: boolean };
 
 /**
  * Where claims wait. One parked claim per agent: a newer one ends the older. A waiter registers before its first scan,
@@ -39,7 +39,7 @@ export const createClaimDesk = (): ClaimDesk => {
   const claim: ClaimDesk['claim'] = async (deps, request, wait_ms, caller) => {
     const { agent_id } = request;
     end(agent_id);
-    const waiter: Waiter = { agent_id, agent: null, look: () => {}, hint: null, ended: false };
+    const waiter: Waiter = { agent_id, agent: null, alarm: createAlarm(), hint: null, ended: false };
     waiters.delete(agent_id);
     waiters.set(agent_id, waiter);
     const deadline = performance.now() + wait_ms;
@@ -59,7 +59,7 @@ export const createClaimDesk = (): ClaimDesk => {
         if (left <= 0) return result;
         const rescan_ms = deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
         signal ??= caller.until();
-        await nextLook(waiter, Math.min(left, rescan_ms), signal);
+        await waiter.alarm.sleep(Math.min(left, rescan_ms), signal);
       }
     } finally {
       if (waiters.get(agent_id) === waiter) waiters.delete(agent_id);
@@ -72,7 +72,7 @@ export const createClaimDesk = (): ClaimDesk => {
     const waiter = waiters.get(agent_id);
     if (waiter === undefined) return;
     waiter.ended = true;
-    waiter.look();
+    waiter.alarm.ring();
   };
 
   const wake = (deps: Deps, hint: Hint, count: number) => {
@@ -84,7 +84,7 @@ export const createClaimDesk = (): ClaimDesk => {
       if (queue_class !== null && waiter.agent !== null && !classMatches(queue_class, waiter.agent)) continue;
       if (waiter.hint !== null || hint.tried.has(waiter.agent_id)) continue;
       waiter.hint = { queue_class_id: hint.queue_class_id, tried: new Set(hint.tried) };
-      waiter.look();
+      waiter.alarm.ring();
       left -= 1;
     }
   };
@@ -101,15 +101,4 @@ export const createClaimDesk = (): ClaimDesk => {
     wake: (deps, queue_class_id, count) => wake(deps, { queue_class_id, tried: new Set() }, count),
     parked: () => waiters.size,
   };
-};
-
-const nextLook = async (waiter: Waiter, ms: number, signal: AbortSignal): Promise<void> => {
-  // An abort that came during the scan raises no event any more.
-  if (waiter.hint !== null || waiter.ended || signal.aborted) return;
-  const woken = new AbortController();
-  const stop = () => woken.abort();
-  waiter.look = stop;
-  signal.addEventListener('abort', stop, { once: true });
-  await sleep(ms, woken.signal);
-  signal.removeEventListener('abort', stop);
 };

@@ -2,7 +2,7 @@ import type { OnHostLoss } from '@flotilla/shared';
 
 import type { Deps } from '../../deps.ts';
 import { announce } from '../announce.ts';
-import { endAttempt, returnTask, type TaskRow } from '../lifecycle.ts';
+import { endAttempt, returnTask, taskColumns, type TaskRow } from '../lifecycle.ts';
 
 /** Rows per pass: short transactions, so that a mass expiry never blocks claims. */
 const BATCH = 100;
@@ -36,9 +36,7 @@ export const expireLeases = (deps: Deps): Promise<number> =>
 const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
   const { db, config } = deps;
   const [task] = await db.sql<TaskRow[]>`
-    select id, workspace_id, status, assigned_to, assigned_agent_id, claimed_by_agent_id, queue_class_id, epoch, review, attempts,
-      dispatch_attempts, stale_requeues, cancel_requested_at, deleted_at, version
-    from tasks where id = ${lease.task_id} for no key update`;
+    select ${taskColumns(db.sql)} from tasks where id = ${lease.task_id} for no key update`;
   if (task === undefined) return;
   const cancelling = task.cancel_requested_at !== null;
   if (lease.on_host_loss === 'hold' && lease.held_until === null && !cancelling) {
