@@ -1,6 +1,7 @@
 # make build          install what package-lock.json asks for (only when it changed) and bundle the programs
 # make start [ONCE=1] build, then run a whole local Flotilla in the foreground; Ctrl-C stops it. ONCE=1: prove it works, stop
 # make test  [V=1]    every check and test; the last line is the verdict. V=1 streams what the steps say
+# make test-external  system tests on Postgres 15 and 18 as external servers, jobs on Redis; as root installs Debian's if missing
 # make test-openclaw   turns of the real OpenClaw, installed from npm on first use (830 MB); FLOTILLA_TEST_LONG=1 for all
 # make format         rewrite files in the house format
 
@@ -11,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 # `exec` keeps no shell between make and the program: a signal arrives once, and the exit code is the program's own.
 # For the same reason tools are called by path; npx would stand in between.
 
-.PHONY: build start test test-openclaw format deps clean
+.PHONY: build start test test-external test-openclaw format deps clean
 .DEFAULT_GOAL := build
 
 deps:
@@ -26,6 +27,9 @@ start: build
 
 test:
 	@exec node deploy/checks/gate.mjs
+
+test-external:
+	@exec node deploy/checks/gate.mjs external
 
 test-openclaw:
 	@exec node deploy/checks/gate.mjs openclaw

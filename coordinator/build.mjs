@@ -1,5 +1,6 @@
 // Bundles the coordinator into dist/. Dependencies stay outside, but for postgres.js, which is patched on the way in.
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 
 import { build } from 'esbuild';
 
@@ -8,7 +9,7 @@ import { build } from 'esbuild';
  * promise, and loses that query (porsager/postgres #1066, #1154, #1208; docs/adr/0009). Each patch must match exactly
  * once: a newer driver fails the build here instead of running unpatched.
  */
-const patches = [
+const connectionPatches = [
   [
     '  function nextWrite(fn) {\n',
     `  function forgetWrite() {
@@ -31,15 +32,37 @@ const patches = [
   ],
 ];
 
+/**
+ * A transaction whose connection is lost goes on: its next query, at the least its `rollback`, would run on that connection
+ * after it was opened again for somebody else. Nothing then matches its answer any more, and both wait for ever.
+ */
+const transactionPatches = [
+  ['    let savepoints = 0\n', '    let lost = null\n    let savepoints = 0\n'],
+  [
+    'new Promise((_, reject) => connection.onclose = reject)',
+    `new Promise((_, reject) => connection.onclose = e => {
+          lost = e
+          while (queries.length) queries.shift().reject(e)
+          reject(e)
+        })`,
+  ],
+  [
+    '        q.catch(e => uncaughtError || (uncaughtError = e))\n',
+    '        q.catch(e => uncaughtError || (uncaughtError = e))\n        if (lost) return q.reject(lost)\n',
+  ],
+];
+
+const patches = { connection: connectionPatches, index: transactionPatches };
+
 const patchedDriver = {
   name: 'patched-postgres',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^[^./]/ }, ({ path }) =>
       path === '@flotilla/shared' || path === 'postgres' ? undefined : { path, external: true },
     );
-    onLoad({ filter: /[/\\]postgres[/\\]src[/\\]connection\.js$/ }, ({ path }) => {
+    onLoad({ filter: /[/\\]postgres[/\\]src[/\\](connection|index)\.js$/ }, ({ path }) => {
       let contents = readFileSync(path, 'utf8');
-      for (const [from, to] of patches) {
+      for (const [from, to] of patches[basename(path, '.js')]) {
         if (contents.split(from).length !== 2) throw new Error(`postgres.js changed: a patch of ${path} does not fit`);
         contents = contents.replace(from, () => to);
       }

@@ -28,15 +28,21 @@ const Environment = z.object({
     .min(32, 'use at least 32 characters')
     .max(500)
     .optional(),
-  /** External Postgres ≥15, reached directly (no transaction-pooling proxy); without it the bundled one runs. */
+  /**
+   * External Postgres ≥15, reached directly (no transaction-pooling proxy); without it the bundled one runs. A unix socket:
+   * postgres:///flotilla?host=/run/postgresql
+   */
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, 'use a URL like postgres://user@host/database')
     .optional(),
-  /** Redis ≥6.2 for background jobs; without it they live in Postgres. */
+  /**
+   * Redis ≥6.2 for background jobs; without it they live in Postgres. redis://user:password@host:6379/db, rediss:// for
+   * TLS, or a unix socket: unix:///run/redis/redis.sock?db=1&password=…
+   */
   REDIS_URL: z
     .string()
-    .regex(/^(rediss?|unix):\/\//, 'use a URL like redis://host:6379')
+    .regex(/^(rediss?:\/\/|unix:\/\/\/)/, 'use a URL like redis://host:6379 or unix:///run/redis/redis.sock')
     .optional(),
   /** Connections to Postgres for the API and the loops. */
   FLOTILLA_DB_CONNECTIONS: z.coerce.number().int().min(3).max(500).default(20),

@@ -1,6 +1,7 @@
 // `make test`: runs every check and every test, goes on after a failure, and ends in one line, "N passed, N failed"
 // (tests and checks together). Needs nothing but node: installing is its first step. V=1 streams what the steps say.
-// `gate.mjs openclaw` is `make test-openclaw`: the same way of running, other steps.
+// `gate.mjs openclaw` is `make test-openclaw`, `gate.mjs external` is `make test-external`: the same way of running, other
+// steps.
 import { spawn } from 'node:child_process';
 import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,13 +9,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { OPENCLAW_DIR } from './openclaw.mjs';
+import { BUNDLED_POSTGRES, POSTGRES, REDIS } from './servers.mjs';
 import { killStrays } from './strays.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BIN = join(ROOT, 'node_modules/.bin');
 const VERBOSE = process.env.V === '1';
 const LONG = process.env.FLOTILLA_TEST_LONG === '1';
-const WHOLE_RUN_MS = (LONG ? 30 : 9.5) * 60_000;
+const PLAN = process.argv[2] ?? 'test';
+const MINUTES = { test: 9.5, openclaw: 9.5, external: 15 };
+const WHOLE_RUN_MS = (LONG ? 30 : MINUTES[PLAN]) * 60_000;
 
 const check = (name, argv, limit_s = 120) => ({ name, argv, limit_s, cwd: ROOT });
 const tool = (name, bin, ...args) => check(name, [join(BIN, bin), ...args]);
@@ -23,7 +27,7 @@ const tests = (name, folder, limit_s = 240, ...args) => ({
   argv: [join(BIN, 'vitest'), 'run', ...args, '--reporter=default', '--reporter=json'],
   limit_s,
   cwd: join(ROOT, folder),
-  report: `${folder}.json`,
+  report: `${name.replaceAll(/\W+/g, '-')}.json`,
 });
 
 // Checks only read, so two run side by side; tests care about time and have the machine to themselves.
@@ -51,8 +55,20 @@ const OPENCLAW = {
   ...check('openclaw from npm', [process.execPath, 'deploy/checks/openclaw.mjs'], 500),
   installs: true,
 };
-const OPENCLAW_TESTS = tests('tests: openclaw', 'tests', LONG ? 900 : 400, '--config', 'openclaw/vitest.config.ts');
-const withOpenClaw = process.argv[2] === 'openclaw';
+const OPENCLAW_TESTS = {
+  ...tests('tests: openclaw', 'tests', LONG ? 900 : 400, '--config', 'openclaw/vitest.config.ts'),
+  env: { FLOTILLA_TEST_OPENCLAW: OPENCLAW_DIR },
+};
+
+const SERVERS = {
+  ...check('postgres, redis', [process.execPath, 'deploy/checks/servers.mjs'], 240),
+  installs: true,
+};
+const EXTERNAL_TESTS = [
+  { ...tests('jobs: redis', 'coordinator', 240, 'test/jobs.test.ts'), env: { FLOTILLA_TEST_REDIS: REDIS } },
+  { ...tests('system: postgres 15', 'tests', 600), env: { FLOTILLA_TEST_POSTGRES: POSTGRES } },
+  { ...tests('system: bundled 18', 'tests', 600), env: { FLOTILLA_TEST_POSTGRES: BUNDLED_POSTGRES } },
+];
 
 const started = performance.now();
 const groups = new Set(); // process groups of running steps
@@ -70,8 +86,7 @@ const environment = (step) => {
   const inherited = Object.entries(process.env).filter(([key]) => !foreign.test(key));
   const own = { TMPDIR: scratch, LEFTHOOK: '0', NO_COLOR: '1', TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' };
   const home = step.installs ? {} : { HOME: join(scratch, 'home') };
-  const openclaw = withOpenClaw ? { FLOTILLA_TEST_OPENCLAW: OPENCLAW_DIR } : {};
-  return { ...Object.fromEntries(inherited), ...own, ...home, ...openclaw, FLOTILLA_GATE: scratch };
+  return { ...Object.fromEntries(inherited), ...own, ...home, ...step.env, FLOTILLA_GATE: scratch };
 };
 
 const killGroup = (pid) => {
@@ -194,14 +209,22 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
-if (await perform(SETUP)) {
-  await sideBySide([BUNDLES], 1);
-  if (withOpenClaw) {
-    if (await perform(OPENCLAW)) await perform(OPENCLAW_TESTS);
-  } else {
+const PLANS = {
+  test: async () => {
     await sideBySide(CHECKS, 2);
     await sideBySide(TESTS, 1);
-  }
+  },
+  openclaw: async () => {
+    if (await perform(OPENCLAW)) await perform(OPENCLAW_TESTS);
+  },
+  external: async () => {
+    if (await perform(SERVERS)) await sideBySide(EXTERNAL_TESTS, 1);
+  },
+};
+
+if (await perform(SETUP)) {
+  await perform(BUNDLES);
+  await PLANS[PLAN]();
 }
 const strays = clean();
 const left = { passed: strays.length > 0 ? 0 : 1, failed: strays.length > 0 ? 1 : 0, said: strays.join('\n') };

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 
+import { type Connection, createExternalPostgres } from './external-postgres.ts';
+import { pickPort } from './port.ts';
 import { type Program, startProgram } from './processes.ts';
 import type { Ended } from './processes.ts';
 import { until } from './until.ts';
@@ -52,22 +53,13 @@ export type Coordinator = {
   kill(): Promise<void>;
   running(): boolean;
   pid(): number;
-  /** The process that listens for connections of the bundled Postgres; null while there is none. */
+  /** The process that listens for connections of its Postgres, bundled or external; null while there is none. */
   postmaster(): number | null;
+  /** How to look into its database while that runs. */
+  connection(): Connection;
+  /** Ends its Postgres for good, if that is an external one; a bundled one ends with the coordinator. */
+  close(): Promise<void>;
   logs(): string;
-};
-
-/** A free port outside the range of outgoing connections, so that nobody takes it while the coordinator is down. */
-const pickPort = async (): Promise<number> => {
-  for (;;) {
-    const port = 12_000 + Math.floor(Math.random() * 18_000);
-    const free = await new Promise<boolean>((resolve) => {
-      const probe = createServer();
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-    });
-    if (free) return port;
-  }
 };
 
 /** `main` is another program than the one that was built: a copy with migrations of the test's own. */
@@ -78,20 +70,23 @@ export const createCoordinator = async (
 ): Promise<Coordinator> => {
   requireBundle(main, 'coordinator');
   const port = await pickPort();
+  const external = await createExternalPostgres();
+  const database: Record<string, string> = external === null ? {} : { DATABASE_URL: external.url };
   const runs: Program[] = [];
   const current = (): Program => {
     const run = runs.at(-1);
     if (run === undefined) throw new Error('the coordinator was never started');
     return run;
   };
-  const lockFile = join(data_dir, 'postgres-18/postmaster.pid');
+  const lock = () => readFileSync(join(external?.cluster ?? join(data_dir, 'postgres-18'), 'postmaster.pid'), 'utf8');
   const logs = () => runs.map((run, index) => `--- coordinator, start ${index + 1}\n${run.stderr()}`).join('\n');
   return {
     url: `http://127.0.0.1:${port}`,
     data_dir,
     start: async () => {
       const given = { FLOTILLA_PORT: String(port), FLOTILLA_DATA_DIR: data_dir, FLOTILLA_ADMIN_TOKEN: ADMIN_TOKEN };
-      const run = startProgram([process.execPath, main], { ...TIMINGS, ...given, ...env });
+      if (runs.length === 0) await external?.start();
+      const run = startProgram([process.execPath, main], { ...TIMINGS, ...given, ...database, ...env });
       runs.push(run);
       await until('the coordinator to listen', () => !run.running() || run.stdout().includes('"event":"listening"'));
       if (!run.running()) throw new Error(`the coordinator ended at its start: ${run.stderr().slice(-2000)}`);
@@ -108,11 +103,15 @@ export const createCoordinator = async (
     pid: () => current().pid,
     postmaster: () => {
       try {
-        return Number.parseInt(readFileSync(lockFile, 'utf8'), 10);
+        return Number.parseInt(lock(), 10);
       } catch {
         return null;
       }
     },
-    logs,
+    // Peer authentication lets us into the bundled one, through its socket.
+    connection: () =>
+      external?.connection ?? { host: lock().split('\n')[4] ?? '', port: 5432, user: 'postgres', database: 'flotilla' },
+    close: async () => external?.stop(),
+    logs: () => (external === null ? logs() : `${external.logs().slice(-5_000)}\n${logs()}`),
   };
 };

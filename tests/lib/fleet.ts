@@ -122,7 +122,7 @@ export const createFleet = async (env: Record<string, string> = {}): Promise<Fle
       const response = await client.tasks.readLog({ params: { id }, query: { stream, attempt } });
       return response.text();
     },
-    audit: () => auditInvariants(coordinator.data_dir),
+    audit: () => auditInvariants(coordinator),
     logs: () => [coordinator, ...agents].map((part) => part.logs().slice(-TAIL)).join('\n'),
     close: async () => {
       for (const agent of agents) if (agent.running()) agent.signal('SIGKILL');
@@ -133,6 +133,7 @@ export const createFleet = async (env: Record<string, string> = {}): Promise<Fle
           until('the stop', () => !coordinator.running(), 10_000).catch(() => {}),
         ]);
       }
+      await coordinator.close();
       await endProcessesOf(dir);
       await rm(dir, { recursive: true, force: true, maxRetries: 5 });
     },

@@ -1,25 +1,18 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-
 import postgres from 'postgres';
 
+import type { Coordinator } from './coordinator.ts';
 import { until } from './until.ts';
 
 export type Sql = postgres.Sql;
 
-/** Opens the bundled Postgres of a running coordinator through its unix socket; peer authentication lets us in. */
-export const openDatabase = (data_dir: string): Sql => {
-  const host = readFileSync(join(data_dir, 'postgres-18/postmaster.pid'), 'utf8').split('\n')[4] ?? '';
-  return postgres({
-    host,
-    port: 5432,
-    user: 'postgres',
-    database: 'flotilla',
+/** Opens the database of a running coordinator, bundled or external. */
+export const openDatabase = (coordinator: Coordinator): Sql =>
+  postgres({
+    ...coordinator.connection(),
     max: 1,
     onnotice: () => {},
     types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
   });
-};
 
 const liveAttempts = `(select * from attempts where ended_at is null)`;
 
@@ -83,8 +76,8 @@ const broken = async (sql: Sql, queries: Record<string, string>): Promise<string
 };
 
 /** Fails with every broken invariant and some of its rows. */
-export const auditInvariants = async (data_dir: string): Promise<void> => {
-  const sql = openDatabase(data_dir);
+export const auditInvariants = async (coordinator: Coordinator): Promise<void> => {
+  const sql = openDatabase(coordinator);
   try {
     await until(
       'events and audit to be sequenced',
@@ -98,8 +91,8 @@ export const auditInvariants = async (data_dir: string): Promise<void> => {
 };
 
 /** The invariants that hold at every moment, while work goes on. */
-export const auditRunning = async (data_dir: string): Promise<void> => {
-  const sql = openDatabase(data_dir);
+export const auditRunning = async (coordinator: Coordinator): Promise<void> => {
+  const sql = openDatabase(coordinator);
   try {
     const found = await broken(sql, ALWAYS);
     if (found.length > 0) throw new Error(`broken invariants:\n${found.join('\n')}`);

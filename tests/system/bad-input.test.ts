@@ -52,7 +52,7 @@ const expectRefusal = (
 
 /** Everything that is stored, but for what a look itself writes (the last use of a token). */
 const countRows = async (): Promise<Record<string, number>> => {
-  const sql = openDatabase(fleet.coordinator.data_dir);
+  const sql = openDatabase(fleet.coordinator);
   try {
     const tables = [
       'tasks',

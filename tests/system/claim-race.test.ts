@@ -127,14 +127,14 @@ const run = async (fleet: Fleet, transport: Transport, seed: number, signal: Abo
   );
   workers.catch(() => {}); // awaited below; a failure before that is the one to report
   const wanted = await createTasks(admin, claimers, random);
-  await auditRunning(fleet.coordinator.data_dir);
+  await auditRunning(fleet.coordinator);
   await workers;
   return { given, wanted };
 };
 
 /** Names every task that was claimed in the database and reached nobody, and every one that was never claimed. */
 const expectAllGiven = async (fleet: Fleet, given: Given): Promise<void> => {
-  const sql = openDatabase(fleet.coordinator.data_dir);
+  const sql = openDatabase(fleet.coordinator);
   const left = await sql`
     select t.id, t.status, t.assigned_to, t.required_tags, a.agent_id, a.claim_id, a.state from tasks t left join attempts a on a.task_id = t.id
     where t.status <> 'done' order by t.id`;
@@ -159,7 +159,7 @@ describe('R1: 64 claimers race for a queue that is being filled', () => {
           if (assigned_to !== undefined) expect(one?.claimer.name).toBe(assigned_to);
           for (const tag of required_tags) expect(one?.claimer.tags).toContain(tag);
         }
-        const sql = openDatabase(fleet.coordinator.data_dir);
+        const sql = openDatabase(fleet.coordinator);
         const [counts] = await sql`
         select count(*)::int as tasks, count(*) filter (where status = 'done' and attempts = 1)::int as once,
           count(*) filter (where resolution like id || ' by %')::int as kept, (select count(*)::int from attempts) as attempts from tasks`;
@@ -194,7 +194,7 @@ describe('R1: claims of one agent at the same moment', () => {
           });
         }),
       );
-      await auditRunning(fleet.coordinator.data_dir);
+      await auditRunning(fleet.coordinator);
       const all = [...taken.values()].flatMap((ids) => [...ids]);
       expect(new Set(all).size).toBe(all.length);
     } finally {

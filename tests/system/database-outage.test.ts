@@ -125,4 +125,23 @@ describe('R6: Postgres refuses while 10 tasks run', () => {
     await probe.stop();
     await expectUnharmed(fleet, work, probe);
   });
+
+  it('restarted by an administrator, six times: no task notices, nothing acknowledged is lost', async (test) => {
+    const fleet = await openFleet(test);
+    const work = await startTen(fleet);
+    const probe = startProbe(test, fleet);
+    for (let times = 0; times < 6; times++) {
+      const acknowledged = probe.created.length;
+      // Well below the 20 s after which a transaction that the driver lost counts as failed: none may be lost.
+      await until('creations', () => probe.created.length > acknowledged + 5, 12_000);
+      const before = await until('a postmaster', () => fleet.coordinator.postmaster());
+      sendSignal(before, 'SIGINT'); // the fast shutdown of pg_ctl; whoever keeps the server up starts it again
+      await until('a new postmaster', () => ![null, before].includes(fleet.coordinator.postmaster()));
+      expect(fleet.coordinator.running()).toBe(true);
+    }
+    const acknowledged = probe.created.length;
+    await until('creations to be acknowledged again', () => probe.created.length > acknowledged + 5);
+    await probe.stop();
+    await expectUnharmed(fleet, work, probe);
+  });
 });

@@ -32,7 +32,7 @@ describe('R2: lost answers', () => {
     );
     await elapse(DROP_MS);
     // Both hold something they know nothing of, and ask for the same again and again.
-    const sql = openDatabase(fleet.coordinator.data_dir);
+    const sql = openDatabase(fleet.coordinator);
     const [live] = await sql`select count(*)::int as attempts, count(distinct claim_id)::int as claims from attempts`;
     await sql.end();
     expect(live?.claims).toBe(2);

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 
 import { expect, it, onTestFinished } from 'vitest';
 
-import { createCoordinator, MAIN } from '../lib/coordinator.ts';
+import { type Coordinator, createCoordinator, MAIN } from '../lib/coordinator.ts';
 import { openDatabase } from '../lib/invariants.ts';
 import { childrenOf, endProcessesOf, signal } from '../lib/processes.ts';
 import { until } from '../lib/until.ts';
@@ -50,8 +50,8 @@ const scratch = () => {
   return dir;
 };
 
-const ask = async (data_dir: string, statement: string): Promise<Record<string, unknown>[]> => {
-  const sql = openDatabase(data_dir);
+const ask = async (coordinator: Coordinator, statement: string): Promise<Record<string, unknown>[]> => {
+  const sql = openDatabase(coordinator);
   try {
     return await sql.unsafe(statement);
   } finally {
@@ -70,18 +70,18 @@ it('a migration whose coordinator, or everything, is killed in its middle leaves
   const dir = scratch();
   const { main, upgrade } = install(join(dir, 'installed'));
   const coordinator = await createCoordinator(join(dir, 'c'), {}, main);
-  const { data_dir } = coordinator;
+  onTestFinished(() => coordinator.close());
   await coordinator.start();
-  await ask(data_dir, 'create table gate as select true as closed');
-  const [before] = await ask(data_dir, STATE);
+  await ask(coordinator, 'create table gate as select true as closed');
+  const [before] = await ask(coordinator, STATE);
   await coordinator.stop();
   upgrade();
 
   const startUntilMiddle = async () => {
     const listening = coordinator.start();
     listening.catch(() => {}); // it may be killed before
-    await until('the migration to be in its middle', async () => (await ask(data_dir, IN_THE_MIDDLE)).length === 1);
-    expect(await ask(data_dir, STATE)).toEqual([before]);
+    await until('the migration to be in its middle', async () => (await ask(coordinator, IN_THE_MIDDLE)).length === 1);
+    expect(await ask(coordinator, STATE)).toEqual([before]);
     // Wrapped: awaiting the function must not mean awaiting this.
     return { listening };
   };
@@ -94,9 +94,9 @@ it('a migration whose coordinator, or everything, is killed in its middle leaves
   await coordinator.kill();
 
   const third = await startUntilMiddle();
-  await ask(data_dir, 'update gate set closed = false');
+  await ask(coordinator, 'update gate set closed = false');
   await third.listening;
-  expect(await ask(data_dir, STATE)).toEqual([
+  expect(await ask(coordinator, STATE)).toEqual([
     { first: true, last: true, added: true, migrations: Number(before?.migrations) + 1 },
   ]);
   await coordinator.stop();

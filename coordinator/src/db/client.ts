@@ -1,7 +1,9 @@
 import postgres from 'postgres';
 
-/** How to reach Postgres: a URL, or the socket directory of the bundled one. */
-export type ConnectionFacts = { url: string } | { host: string; port: number; user: string; database: string };
+/** How to reach Postgres: a URL, or the directory of a unix socket. */
+export type ConnectionFacts =
+  | { url: string }
+  | { host: string; port: number; user: string; password?: string; database: string };
 
 const toIso = (value: string): string => new Date(value).toISOString();
 

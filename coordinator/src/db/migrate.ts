@@ -22,6 +22,9 @@ export const migrateDatabase = async (facts: ConnectionFacts, folder: string): P
   const pool = connect(facts, { max: 1, name: 'flotilla-migrate' });
   try {
     await pool`set statement_timeout = 0`;
+    // Killed in the middle, we must not hold the lock of the next start until a long statement has ended. A Postgres on
+    // Windows cannot look, and refuses.
+    await pool`set client_connection_check_interval = 1000`.catch(() => {});
     await pool`select pg_advisory_lock(${MIGRATION_LOCK})`;
     await refuseNewer(pool, folder);
     // drizzle replaces the parsers of the client it gets; this one serves nothing else.

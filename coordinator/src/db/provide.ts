@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 
 import type { Config } from '../config.ts';
 import { connect, type ConnectionFacts } from './client.ts';
+import { readDatabaseUrl } from './database-url.ts';
 import { type EmbeddedPostgres, findRunningPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 
 /** Where Postgres is, and the task that keeps it there. */
@@ -18,7 +19,7 @@ const DATABASE = 'flotilla';
 /** The external database when DATABASE_URL names one, else the bundled Postgres in the data directory. */
 export const provideDatabase = async (config: Config, log: Logger, signal: AbortSignal): Promise<ProvidedDatabase> => {
   if (config.DATABASE_URL !== undefined) {
-    return { facts: { url: config.DATABASE_URL }, supervise: whenAborted, stop: async () => {} };
+    return { facts: readDatabaseUrl(config.DATABASE_URL), supervise: whenAborted, stop: async () => {} };
   }
   const start = () =>
     startEmbeddedPostgres({
