@@ -10,6 +10,7 @@ export type Loader = { run(job: Job): Promise<Measured>; close(): void };
 /** A load generator in a process of its own: what it computes is not counted to whom it measures. */
 export const startLoader = (): Loader => {
   const child = fork(join(import.meta.dirname, 'load/main.ts'), { execArgv: ['--import', 'tsx'] });
+  process.once('exit', () => child.kill());
   return {
     run: async (job) => {
       child.send(job);

@@ -77,6 +77,9 @@ export const openStage = async ({ env = {}, node_flags = [] }: StageOptions = {}
     env: { PATH, HOME, ...given, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  // A benchmark that fails must not leave a coordinator behind.
+  const stop = () => child.kill('SIGKILL');
+  process.once('exit', stop);
   const url = await listening(child);
   const facts = await factsOf(data_dir);
   const sql = postgres({
@@ -98,6 +101,7 @@ export const openStage = async ({ env = {}, node_flags = [] }: StageOptions = {}
       await sql.end({ timeout: 5 });
       child.kill('SIGTERM');
       await once(child, 'exit');
+      process.off('exit', stop);
       await rm(dir, { recursive: true, force: true, maxRetries: 5 });
     },
   };
