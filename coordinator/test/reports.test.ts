@@ -57,6 +57,42 @@ describe('the same report again', () => {
     expect((await workspace.read(task)).version).toBe(3);
   });
 
+  test('of many agents at once: each gets its own answer, and its own usage', async () => {
+    const fleets = await Promise.all(
+      [1, 2].map(async (n) => {
+        const workspace = await app.workspace();
+        const agent = await workspace.agent({ slots: 12 });
+        const tasks = await Promise.all(Array.from({ length: 12 }, () => workspace.task()));
+        return { n, workspace, agent, tasks, claimed: await agent.claim(12) };
+      }),
+    );
+    const [a, b] = fleets;
+    const [stolen] = a?.claimed ?? [];
+    if (a === undefined || b === undefined || stolen === undefined) throw new Error('no fleets');
+    const usage = (n: number) => ({ seq: 1, mode: 'cumulative' as const, input_tokens: n, output_tokens: 0 });
+    const reports = fleets.flatMap(({ n, agent, claimed }) =>
+      claimed.map((held, index) =>
+        agent.complete(held, {
+          resolution: `${n}/${held.id}`,
+          usage: usage(n * 100 + index),
+          log_sizes: { stdout: index },
+        }),
+      ),
+    );
+    const strange = b.agent.complete(stolen).catch((error: unknown) => error);
+    await Promise.all(reports);
+    expect(await strange).toMatchObject({ status: 404, code: 'not_found' });
+    for (const { n, workspace, claimed } of fleets) {
+      for (const [index, { id }] of claimed.entries())
+        expect(await workspace.read({ id })).toMatchObject({
+          status: 'done',
+          resolution: `${n}/${id}`,
+          input_tokens: n * 100 + index,
+          version: 3,
+        });
+    }
+  });
+
   test('fail: counted once', async () => {
     const { workspace, agent, task, claimed } = await running();
     for (let sends = 0; sends < 3; sends++) expect(await agent.fail(claimed)).toEqual({ status: 'inbox' });

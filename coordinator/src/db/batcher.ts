@@ -20,9 +20,10 @@ export type Batched<I, O> = (deps: Deps, item: I) => Promise<O>;
  * `run` answers one output per item, in order. When it throws because of one item, each runs again alone: a value that
  * Postgres refuses fails its own request, not those that happened to come with it.
  */
+
 export const createBatcher = <I, O>(run: (deps: Deps, items: I[]) => Promise<O[]>, max: number): Batched<I, O> => {
   const queue: Waiting<I, O>[] = [];
-  let running = false;
+  let running = 0;
   const settle = async (batch: Waiting<I, O>[]): Promise<void> => {
     const [first] = batch;
     if (first === undefined) return;
@@ -38,13 +39,13 @@ export const createBatcher = <I, O>(run: (deps: Deps, items: I[]) => Promise<O[]
     }
   };
   const drainQueue = async () => {
-    running = true;
+    running += 1;
     while (queue.length > 0) await settle(queue.splice(0, max));
-    running = false;
+    running -= 1;
   };
   return (deps, item) =>
     new Promise((resolve, reject) => {
       queue.push({ deps, item, resolve, reject });
-      if (!running) void drainQueue();
+      if (running < 1) void drainQueue();
     });
 };

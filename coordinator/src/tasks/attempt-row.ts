@@ -25,32 +25,64 @@ export type Held = {
   latest_unclaimed: boolean;
 };
 
+/** What an agent speaks of: its own claim of a task. */
+export type Claimed = { principal: Principal; task_id: number; epoch: number };
+
 /**
- * Finds and locks what (task, epoch) of an agent means. Unknown or another agent's: 404. Deleted task: 410, the only
- * order to stop that is not a verdict.
+ * Finds and locks what each (task, epoch) of an agent means, or why it means nothing. Unknown or another agent's: 404.
+ * Deleted task: 410, the only order to stop that is not a verdict. Served by leases_pkey, attempts_epoch and tasks_pkey;
+ * rows of one table in the order of tasks, as every batch locks them.
  */
+export const lockAttempts = async ({ sql }: Database, claimed: Claimed[]): Promise<(Held | AppError)[]> => {
+  const task_ids = claimed.map(({ task_id }) => task_id);
+  const epochs = claimed.map(({ epoch }) => epoch);
+  // Sent together, run one after the other.
+  const [, attempts, tasks] = await Promise.all([
+    sql`
+      select 1 from leases l join unnest(${task_ids}::bigint[], ${epochs}::bigint[]) as c (task_id, epoch)
+        on l.task_id = c.task_id and l.epoch = c.epoch
+      order by l.task_id for no key update of l`,
+    sql<(AttemptRow & { agent_id: number })[]>`
+      select id, task_id, epoch, state, ended_at, report_digest, agent_id from attempts
+      where epoch = any(${epochs}::bigint[]) order by task_id for no key update`,
+    sql<TaskRow[]>`
+      select ${taskColumns(sql)} from tasks where id = any(${task_ids}::bigint[]) order by id for no key update`,
+  ]);
+  const attemptByEpoch = new Map(attempts.map((attempt) => [attempt.epoch, attempt]));
+  const taskById = new Map(tasks.map((task) => [task.id, task]));
+  return claimed.map(({ principal, task_id, epoch }) => {
+    const attempt = attemptByEpoch.get(epoch);
+    const task = taskById.get(task_id);
+    const own =
+      attempt?.task_id === task_id &&
+      attempt.agent_id === principal.id &&
+      task?.workspace_id === principal.workspace_id;
+    if (!own || attempt === undefined || task === undefined)
+      return new AppError('not_found', { sentence: `There is no attempt ${epoch} of task ${task_id} by this agent.` });
+    return task.deleted_at === null ? heldOf(attempt, task) : new AppError('task_gone');
+  });
+};
+
+const heldOf = (attempt: AttemptRow, task: TaskRow): Held => {
+  const live = attempt.ended_at === null && task.epoch === attempt.epoch && task.status === 'in_progress';
+  const latest_unclaimed =
+    !live &&
+    attempt.report_digest === null &&
+    task.epoch === attempt.epoch &&
+    (['inbox', 'assigned'] as TaskStatus[]).includes(task.status);
+  return { attempt, task, live, latest_unclaimed };
+};
+
+/** The same for one, thrown when it means nothing. */
 export const lockAttempt = async (
   db: Database,
   principal: Principal,
   task_id: number,
   epoch: number,
 ): Promise<Held> => {
-  await db.sql`select 1 from leases where task_id = ${task_id} and epoch = ${epoch} for no key update`;
-  const [attempt] = await db.sql<AttemptRow[]>`
-    select id, task_id, epoch, state, ended_at, report_digest from attempts
-    where epoch = ${epoch} and task_id = ${task_id} and agent_id = ${principal.id} and workspace_id = ${principal.workspace_id} for no key update`;
-  const [task] = await db.sql<TaskRow[]>`
-    select ${taskColumns(db.sql)} from tasks where id = ${task_id} and workspace_id = ${principal.workspace_id} for no key update`;
-  if (attempt === undefined || task === undefined)
-    throw new AppError('not_found', { sentence: `There is no attempt ${epoch} of task ${task_id} by this agent.` });
-  if (task.deleted_at !== null) throw new AppError('task_gone');
-  const live = attempt.ended_at === null && task.epoch === epoch && task.status === 'in_progress';
-  const latest_unclaimed =
-    !live &&
-    attempt.report_digest === null &&
-    task.epoch === epoch &&
-    (['inbox', 'assigned'] as TaskStatus[]).includes(task.status);
-  return { attempt, task, live, latest_unclaimed };
+  const [held] = await lockAttempts(db, [{ principal, task_id, epoch }]);
+  if (held === undefined || held instanceof AppError) throw held;
+  return held;
 };
 
 export const leaseLost = (held: Held): AppError =>

@@ -68,6 +68,14 @@ export const getTask = async (deps: Deps, principal: Principal, id: number): Pro
   return task;
 };
 
+/** Tasks by id, in this order, for a caller that may see them: it made them. */
+export const presentTasks = async (deps: Deps, ids: number[]): Promise<Task[]> => {
+  const { sql } = deps.db;
+  const rows = await sql<Row[]>`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = any(${ids}::bigint[])`;
+  const taskById = new Map((await present(deps, rows)).map((task) => [task.id, task]));
+  return ids.flatMap((id) => taskById.get(id) ?? []);
+};
+
 type List = RouteInput<typeof api.tasks.list>['query'];
 
 /** A page of tasks, newest first. */

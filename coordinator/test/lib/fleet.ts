@@ -8,6 +8,7 @@ let counter = 0;
 /** A name that no other test of this process has. */
 export const freshName = (prefix: string): string => `${prefix}-${++counter}`;
 
+type Usage = NonNullable<Parameters<Client['tasks']['complete']>[0]['body']>['usage'];
 export type Held = Pick<ClaimedTask, 'id' | 'epoch'>;
 
 export type TestAgent = {
@@ -22,7 +23,7 @@ export type TestAgent = {
   start(task: Held): Promise<null>;
   complete(
     task: Held,
-    more?: { resolution?: string; log_sizes?: { stdout?: number; stderr?: number } },
+    more?: { resolution?: string; log_sizes?: { stdout?: number; stderr?: number }; usage?: Usage },
   ): Promise<{ status: string }>;
   fail(
     task: Held,

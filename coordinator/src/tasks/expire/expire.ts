@@ -26,7 +26,7 @@ export const expireLeases = (deps: Deps): Promise<number> =>
     const expired = await db.sql<Expired[]>`
       select l.task_id, l.attempt_id, l.epoch, l.held_until, t.on_host_loss
       from leases l join tasks t on t.id = l.task_id
-      where l.expires_at + ${deps.config.FLOTILLA_REQUEUE_GRACE_MS} * interval '1 ms' < flotilla_now()
+      where l.expires_at < (select flotilla_now()) - ${deps.config.FLOTILLA_REQUEUE_GRACE_MS} * interval '1 ms'
         and (l.held_until is null or l.held_until < flotilla_now() or t.cancel_requested_at is not null)
       order by l.expires_at limit ${BATCH} for update of l skip locked`;
     for (const lease of expired) await expireOne({ ...deps, db }, lease);
