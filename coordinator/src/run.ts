@@ -57,6 +57,7 @@ export const runCoordinator = async (
         classes: createQueueClasses(),
         desk: createClaimDesk(),
         batches: createBatches(),
+        agent_facts: new Map(),
         believed: createBelieved(),
         attempt_key: await loadAttemptKey(db),
         random: Math.random,

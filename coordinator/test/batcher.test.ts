@@ -10,11 +10,14 @@ const deps = {} as Deps; // handed through, never looked at
 const record = (answer: (item: number) => number) => {
   const runs: number[][] = [];
   let go = () => {};
-  const call = createBatcher(async (_deps, items: number[]) => {
-    runs.push(items);
-    await new Promise<void>((resolve) => (go = resolve));
-    return items.map(answer);
-  }, 4);
+  const call = createBatcher(
+    async (_deps, items: number[]) => {
+      runs.push(items);
+      await new Promise<void>((resolve) => (go = resolve));
+      return items.map(answer);
+    },
+    { max: 4, lanes: 1 },
+  );
   const release = async () => {
     go();
     await new Promise((resolve) => setImmediate(resolve));

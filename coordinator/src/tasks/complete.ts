@@ -64,11 +64,16 @@ const storeDistinct = async (deps: Deps, items: Completion[]): Promise<Completed
       outcomes.push({ status: statusAfter(held) });
     }
   }
-  await acceptResults(db, accepted);
-  await storeReportExtras(
-    db,
-    accepted.map(({ held, body }) => ({ held, report: body })),
-  );
+  // Sent together: the rows are locked, so what the events say is known already.
+  const [rows] = await Promise.all([
+    acceptResults(db, accepted),
+    recordEvents(db, accepted.map(completedEvent)),
+    storeReportExtras(
+      db,
+      accepted.map(({ held, body }) => ({ held, report: body })),
+    ),
+  ]);
+  if (rows.length !== accepted.length) throw new Error('a task changed under its lock');
   announce(deps, null);
   db.afterCommit(() => {
     for (const { held } of accepted) deps.hub.raise('log', held.attempt.id);
@@ -78,10 +83,23 @@ const storeDistinct = async (deps: Deps, items: Completion[]): Promise<Completed
 
 const statusAfter = ({ task }: Held): TaskStatus => (task.review === 'human' ? 'review' : 'done');
 
+const completedEvent = ({ held }: Accepted) => {
+  const { task, attempt } = held;
+  const status = statusAfter(held);
+  return {
+    type: status === 'done' ? ('task.completed' as const) : ('task.review' as const),
+    entity_id: task.id,
+    workspace_id: task.workspace_id,
+    version: task.version + 1,
+    agent_id: task.claimed_by_agent_id,
+    summary: { status, epoch: attempt.epoch, cancel_requested: task.cancel_requested_at !== null },
+  };
+};
+
 /** An attempt that had lost its lease delivered after all: its end stays when it was. Everything here is locked. */
-const acceptResults = async (db: Database, accepted: Accepted[]): Promise<void> => {
-  if (accepted.length === 0) return;
-  const rows = await db.sql<{ id: number; version: number }[]>`
+const acceptResults = async ({ sql }: Database, accepted: Accepted[]): Promise<{ id: number }[]> => {
+  if (accepted.length === 0) return [];
+  return sql<{ id: number }[]>`
     with report as materialized (
       select * from unnest(${accepted.map(({ held }) => held.task.id)}::bigint[], ${accepted.map(({ held }) => held.attempt.id)}::bigint[],
         ${accepted.map(({ held }) => held.attempt.epoch)}::bigint[], ${accepted.map(({ held }) => statusAfter(held))}::text[],
@@ -99,21 +117,5 @@ const acceptResults = async (db: Database, accepted: Accepted[]): Promise<void> 
     update tasks t set status = r.status, claimed_by_agent_id = null, resolution = r.resolution, result = r.result::jsonb, failure = null,
       deferred_until = null, completed_at = case when r.status = 'done' then at.now end, version = t.version + 1, updated_at = at.now
     from report r, at where t.id = r.task_id and t.epoch = r.epoch and t.status in ('in_progress', 'inbox', 'assigned')
-    returning t.id, t.version`;
-  if (rows.length !== accepted.length) throw new Error('a task changed under its lock');
-  const versions = new Map(rows.map(({ id, version }) => [id, version]));
-  await recordEvents(
-    db,
-    accepted.map(({ held: { task, attempt } }) => {
-      const status = task.review === 'human' ? 'review' : 'done';
-      return {
-        type: status === 'done' ? 'task.completed' : 'task.review',
-        entity_id: task.id,
-        workspace_id: task.workspace_id,
-        version: versions.get(task.id) ?? 0,
-        agent_id: task.claimed_by_agent_id,
-        summary: { status, epoch: attempt.epoch, cancel_requested: task.cancel_requested_at !== null },
-      };
-    }),
-  );
+    returning t.id`;
 };

@@ -39,7 +39,13 @@ export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> 
       const summary = { status: creation.status, assigned_to: creation.body.assigned_to ?? null };
       return { ...creation, ...row, summary };
     });
-    await Promise.all([
+    for (const { status, deferred_until, binding } of made)
+      announce(within, status === 'backlog' || deferred_until !== null ? null : binding);
+    const [tasks] = await Promise.all([
+      presentTasks(
+        within,
+        made.map(({ id }) => id),
+      ),
       recordEvents(
         db,
         made.map(({ id, principal, binding, summary }) => ({
@@ -59,19 +65,15 @@ export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> 
         })),
       ),
     ]);
-    for (const { status, deferred_until, binding } of made)
-      announce(within, status === 'backlog' || deferred_until !== null ? null : binding);
-    return presentTasks(
-      within,
-      made.map(({ id }) => id),
-    );
+    return tasks;
   });
 
-/** Names are locked in their order, so that two batches do not wait for each other. */
+/** Names and classes are locked in one order, so that two batches do not wait for each other. */
 const bindAll = async (deps: Deps, creations: Creation[]): Promise<Bound[]> => {
   const bound = new Map<Creation, Bound>();
-  const nameOf = ({ principal, body }: Creation) => `${principal.workspace_id}/${body.assigned_to ?? ''}`;
-  for (const creation of creations.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))) {
+  const keyOf = ({ principal, body }: Creation) =>
+    JSON.stringify([principal.workspace_id, body.assigned_to, body.required_tags, body.executor]);
+  for (const creation of creations.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))) {
     const { principal, body } = creation;
     const assigned_to = body.assigned_to ?? null;
     const required_tags = normalizeTags(body.required_tags ?? []);
@@ -81,7 +83,7 @@ const bindAll = async (deps: Deps, creations: Creation[]): Promise<Bound[]> => {
       required_tags,
       executor: body.executor ?? null,
     };
-    const binding = await bindTask(deps, deps.db.sql, target);
+    const binding = await bindTask(deps, target);
     const status = body.status === 'backlog' ? 'backlog' : assigned_to === null ? 'inbox' : 'assigned';
     bound.set(creation, { ...creation, required_tags, status, binding });
   }

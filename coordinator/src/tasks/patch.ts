@@ -101,7 +101,7 @@ const writeTask = async (
     throw new AppError('invalid_input', { sentence: 'assigned_to: name the agent that gets the task' });
   const required_tags = normalizeTags(fields.required_tags ?? current.required_tags);
   const executor = fields.executor === undefined ? current.executor : fields.executor;
-  const binding = await bindTask(deps, sql, {
+  const binding = await bindTask(deps, {
     workspace_id: principal.workspace_id,
     assigned_to,
     required_tags,

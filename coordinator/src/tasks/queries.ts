@@ -41,8 +41,8 @@ const visible = (sql: Sql, principal: Principal) => {
   return base;
 };
 
-const present = async (deps: Deps, rows: Row[]): Promise<Task[]> => {
-  const waiting = await explainWaiting(deps, rows);
+const present = async (deps: Deps, rows: Row[], max_age_ms = 0): Promise<Task[]> => {
+  const waiting = await explainWaiting(deps, rows, max_age_ms);
   return rows.map(({ workspace_id: _workspace, queue_class_id: _class, ...row }) => ({
     ...row,
     ref: `TASK-${row.id}`,
@@ -68,11 +68,14 @@ export const getTask = async (deps: Deps, principal: Principal, id: number): Pro
   return task;
 };
 
+/** In a burst of creations, what the first one saw of the agents serves those of the next second. */
+const BURST_MS = 1_000;
+
 /** Tasks by id, in this order, for a caller that may see them: it made them. */
 export const presentTasks = async (deps: Deps, ids: number[]): Promise<Task[]> => {
   const { sql } = deps.db;
   const rows = await sql<Row[]>`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = any(${ids}::bigint[])`;
-  const taskById = new Map((await present(deps, rows)).map((task) => [task.id, task]));
+  const taskById = new Map((await present(deps, rows, ids.length > 1 ? BURST_MS : 0)).map((task) => [task.id, task]));
   return ids.flatMap((id) => taskById.get(id) ?? []);
 };
 

@@ -1,4 +1,5 @@
 import type { Sql } from '../db/client.ts';
+import type { Database } from '../db/database.ts';
 
 /** What a task demands of an agent, and so the unit in which the queue is scanned and woken. */
 export type QueueClass = {
@@ -24,7 +25,7 @@ export const normalizeTags = (tags: string[]): string[] => [...new Set(tags)].to
 
 export type QueueClasses = {
   /** Finds or creates the class; inside the caller's transaction. */
-  intern(sql: Sql, key: Omit<QueueClass, 'id'>): Promise<number>;
+  intern(db: Database, key: Omit<QueueClass, 'id'>): Promise<number>;
   /** Looks for classes that other coordinators made. */
   refresh(sql: Sql): Promise<void>;
   get(id: number): QueueClass | null;
@@ -74,17 +75,18 @@ export const createQueueClasses = (): QueueClasses => {
         candidate_since = performance.now();
       }
     },
-    intern: async (sql, given) => {
+    intern: async (db, given) => {
       const key = { ...given, required_tags: normalizeTags(given.required_tags) };
       const known = byKey.get(keyOf(key));
       if (known !== undefined) return known;
-      // Not remembered here: the caller's transaction may still roll back. `refresh` and the second use will.
-      const [made] = await sql<{ id: number }[]>`
+      const [made] = await db.sql<{ id: number }[]>`
         insert into queue_classes (workspace_id, kind, assigned_agent_id, required_tags, executor)
         values (${key.workspace_id}, ${key.kind}, ${key.assigned_agent_id}, ${key.required_tags}::text[], ${key.executor})
         on conflict on constraint queue_classes_key do update set kind = excluded.kind
         returning id`;
       if (made === undefined) throw new Error('queue class was neither inserted nor found');
+      // Not before: the caller's transaction may still roll back.
+      db.afterCommit(() => remember({ id: made.id, ...key }));
       return made.id;
     },
   };

@@ -44,29 +44,31 @@ export const storeStarts = (deps: Deps, items: Start[]): Promise<(AppError | nul
 const writeStarts = async (deps: Deps, starting: { held: Held; body: Body }[]): Promise<void> => {
   if (starting.length === 0) return;
   const { db } = deps;
-  const rows = await db.sql<{ id: number; version: number }[]>`
-    with start as materialized (
-      select * from unnest(${starting.map(({ held }) => held.task.id)}::bigint[], ${starting.map(({ held }) => held.attempt.id)}::bigint[],
-        ${starting.map(({ body }) => body.executor ?? null)}::text[], ${starting.map(({ body }) => body.session_id ?? null)}::text[])
-        as s (task_id, attempt_id, executor, session_id)
-    ), at as materialized (select flotilla_now() as now), attempt as (
-      update attempts a set state = 'running', started_at = at.now, executor = coalesce(s.executor, a.executor),
-        session_id = coalesce(s.session_id, a.session_id)
-      from start s, at where a.id = s.attempt_id
-    )
-    update tasks t set started_at = coalesce(t.started_at, at.now), version = t.version + 1, updated_at = at.now
-    from start s, at where t.id = s.task_id returning t.id, t.version`;
-  const versions = new Map(rows.map(({ id, version }) => [id, version]));
-  await recordEvents(
-    db,
-    starting.map(({ held: { task, attempt } }) => ({
-      type: 'task.started',
-      entity_id: task.id,
-      workspace_id: task.workspace_id,
-      version: versions.get(task.id) ?? task.version,
-      agent_id: task.claimed_by_agent_id,
-      summary: { status: 'in_progress', epoch: attempt.epoch },
-    })),
-  );
+  // Sent together: the rows are locked, so what the events say is known already.
+  await Promise.all([
+    db.sql`
+      with start as materialized (
+        select * from unnest(${starting.map(({ held }) => held.task.id)}::bigint[], ${starting.map(({ held }) => held.attempt.id)}::bigint[],
+          ${starting.map(({ body }) => body.executor ?? null)}::text[], ${starting.map(({ body }) => body.session_id ?? null)}::text[])
+          as s (task_id, attempt_id, executor, session_id)
+      ), at as materialized (select flotilla_now() as now), attempt as (
+        update attempts a set state = 'running', started_at = at.now, executor = coalesce(s.executor, a.executor),
+          session_id = coalesce(s.session_id, a.session_id)
+        from start s, at where a.id = s.attempt_id
+      )
+      update tasks t set started_at = coalesce(t.started_at, at.now), version = t.version + 1, updated_at = at.now
+      from start s, at where t.id = s.task_id`,
+    recordEvents(
+      db,
+      starting.map(({ held: { task, attempt } }) => ({
+        type: 'task.started',
+        entity_id: task.id,
+        workspace_id: task.workspace_id,
+        version: task.version + 1,
+        agent_id: task.claimed_by_agent_id,
+        summary: { status: 'in_progress', epoch: attempt.epoch },
+      })),
+    ),
+  ]);
   announce(deps, null);
 };

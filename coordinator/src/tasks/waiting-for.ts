@@ -26,11 +26,18 @@ type AgentFacts = {
   free: number;
 };
 
-/** Computed when read, from the same facts that claiming uses: an answer is never older than the request. */
-export const explainWaiting = async (deps: Deps, tasks: Waiting[]): Promise<Map<number, WaitingFor>> => {
+/**
+ * Computed when read, from the same facts that claiming uses: an answer is never older than the request, unless the
+ * caller takes facts of the last `max_age_ms`.
+ */
+export const explainWaiting = async (
+  deps: Deps,
+  tasks: Waiting[],
+  max_age_ms = 0,
+): Promise<Map<number, WaitingFor>> => {
   const queued = tasks.filter((task) => ['backlog', 'inbox', 'assigned'].includes(task.status));
   if (queued.length === 0) return new Map();
-  const agents = await loadAgents(deps, [...new Set(queued.map((task) => task.workspace_id))]);
+  const agents = await recentAgents(deps, [...new Set(queued.map((task) => task.workspace_id))], max_age_ms);
   return new Map(
     queued.map((task) => [
       task.id,
@@ -40,6 +47,20 @@ export const explainWaiting = async (deps: Deps, tasks: Waiting[]): Promise<Map<
       ),
     ]),
   );
+};
+
+/** What was last read of the agents of a workspace: thousands of rows, that a burst of creations would read each time. */
+export type AgentFactsCache = Map<number, { read_at: number; agents: AgentFacts[] }>;
+
+const recentAgents = async (deps: Deps, workspace_ids: number[], max_age_ms: number): Promise<AgentFacts[]> => {
+  const now = performance.now();
+  const stale = workspace_ids.filter((id) => now - (deps.agent_facts.get(id)?.read_at ?? -Infinity) >= max_age_ms);
+  if (stale.length > 0) {
+    const loaded = await loadAgents(deps, stale);
+    for (const id of stale)
+      deps.agent_facts.set(id, { read_at: now, agents: loaded.filter((agent) => agent.workspace_id === id) });
+  }
+  return workspace_ids.flatMap((id) => deps.agent_facts.get(id)?.agents ?? []);
 };
 
 const loadAgents = async (deps: Deps, workspace_ids: number[]): Promise<AgentFacts[]> => {

@@ -63,6 +63,7 @@ export const makeDeps = async (pool: Pool, environment: Record<string, string>):
     classes: createQueueClasses(),
     desk: createClaimDesk(),
     batches: createBatches(),
+    agent_facts: new Map(),
     believed: createBelieved(),
     attempt_key: await loadAttemptKey(db),
     random: Math.random,

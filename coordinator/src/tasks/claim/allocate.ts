@@ -7,6 +7,9 @@ export type Candidate = {
   created_at: string;
   title: string;
   description: string;
+  version: number;
+  /** The epoch it gets when it is claimed: from one global sequence, given up when it is not. */
+  next_epoch: number;
 };
 
 /** By code unit, as ISO strings sort as times; localeCompare would put "~" before every digit. */

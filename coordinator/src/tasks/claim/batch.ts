@@ -34,7 +34,6 @@ type AgentRow = {
 };
 /** What a request of this batch holds already. */
 type LiveRow = { request: number; held: number; replay: number[] };
-type ClaimedRow = Held & { workspace_id: number; agent_id: number; version: number };
 
 /**
  * Claims for many agents in one transaction (the batcher collects them). Statements, in this order and no other:
@@ -126,7 +125,7 @@ const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
   return sql<Candidate[]>`
     select head.* from unnest(${[...demand.keys()]}::bigint[], ${[...demand.values()]}::int[]) as class (id, wanted)
     cross join lateral (
-      select id, queue_class_id, priority_rank, due_date, created_at, title, description
+      select id, queue_class_id, priority_rank, due_date, created_at, title, description, version, nextval('epochs') as next_epoch
       from tasks
       where queue_class_id = class.id and status in ('inbox', 'assigned') and deferred_until is null and deleted_at is null
       order by priority_rank, due_date nulls last, created_at, id
@@ -135,54 +134,73 @@ const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
     ) head`;
 };
 
+type Choice = { request: number; task: Candidate };
+
 const writeClaims = async (
   deps: Deps,
   db: Deps['db'],
   requests: ClaimRequest[],
-  chosen: { request: number; task: Candidate }[],
+  chosen: Choice[],
   agents: Map<number, AgentRow>,
-): Promise<ClaimedRow[]> => {
+): Promise<Held[]> => {
   if (chosen.length === 0) return [];
   const { config } = deps;
   const claims = chosen.map(({ request, task }) => {
     const { agent_id, claim_id } = requests[request] as ClaimRequest; // allocate answers indexes into requests
-    const lease_ms = agents.get(agent_id)?.kind === 'poll' ? config.FLOTILLA_POLL_LEASE_MS : config.FLOTILLA_LEASE_MS;
-    return { task_id: task.id, agent_id, claim_id, lease_ms, prompt: renderPrompt(task) };
+    const { kind, workspace_id } = agents.get(agent_id) as AgentRow; // only agents that exist want anything
+    const lease_ms = kind === 'poll' ? config.FLOTILLA_POLL_LEASE_MS : config.FLOTILLA_LEASE_MS;
+    return { task, agent_id, claim_id, workspace_id, lease_ms, prompt: renderPrompt(task) };
   });
-  const rows = await db.sql<ClaimedRow[]>`
-    with chosen as materialized (
-      select * from unnest(${claims.map((c) => c.task_id)}::bigint[], ${claims.map((c) => c.agent_id)}::bigint[],
-        ${claims.map((c) => c.claim_id)}::text[], ${claims.map((c) => c.lease_ms)}::bigint[], ${claims.map((c) => c.prompt)}::text[])
-        as c (task_id, agent_id, claim_id, lease_ms, prompt)
-    ), at as materialized (select flotilla_now() as now), claimed as (
-      update tasks t set status = 'in_progress', claimed_by_agent_id = chosen.agent_id, epoch = nextval('epochs'),
-        attempts = t.attempts + 1, version = t.version + 1, updated_at = at.now
-      from chosen, at where t.id = chosen.task_id
-      returning t.id, t.workspace_id, t.title, t.epoch, t.version, t.timeout_s, t.executor, t.model, t.on_host_loss, t.metadata, chosen.*, at.now
-    ), attempt as (
-      insert into attempts (workspace_id, task_id, number, agent_id, claim_id, epoch, prompt, executor, claimed_at)
-      select workspace_id, id, (select coalesce(max(number), 0) + 1 from attempts a where a.task_id = claimed.id),
-        agent_id, claim_id, epoch, prompt, executor, now from claimed
-      returning id, task_id, kind, number
-    ), lease as (
-      insert into leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until)
-      select claimed.id, workspace_id, attempt.id, agent_id, epoch, now + lease_ms * interval '1 ms',
-        now + (timeout_s * 1000 + ${config.FLOTILLA_KILL_GRACE_MS}::bigint + lease_ms) * interval '1 ms'
-      from claimed join attempt on attempt.task_id = claimed.id
-    )
-    select claimed.id, attempt.kind, title, prompt, epoch, attempt.id as attempt_id, attempt.number as attempt, lease_ms, timeout_s, executor, model,
-      on_host_loss, metadata, workspace_id, agent_id, version
-    from claimed join attempt on attempt.task_id = claimed.id`;
-  await recordEvents(
-    db,
-    rows.map((row) => ({
-      type: 'task.claimed',
-      entity_id: row.id,
-      workspace_id: row.workspace_id,
-      version: row.version,
-      agent_id: row.agent_id,
-      summary: { status: 'in_progress', agent_id: row.agent_id, epoch: row.epoch },
-    })),
-  );
+  // Sent together: the rows are locked, so what the events say is known already.
+  const [rows] = await Promise.all([
+    insertClaims(db.sql, claims, config.FLOTILLA_KILL_GRACE_MS),
+    recordEvents(
+      db,
+      claims.map(({ task, agent_id, workspace_id }) => ({
+        type: 'task.claimed',
+        entity_id: task.id,
+        workspace_id,
+        version: task.version + 1,
+        agent_id,
+        summary: { status: 'in_progress', agent_id, epoch: task.next_epoch },
+      })),
+    ),
+  ]);
+  if (rows.length !== claims.length) throw new Error('a queue head changed under its lock');
   return rows;
 };
+
+type NewClaim = {
+  task: Candidate;
+  agent_id: number;
+  claim_id: string | null;
+  workspace_id: number;
+  lease_ms: number;
+  prompt: string;
+};
+
+const insertClaims = (sql: Sql, claims: NewClaim[], kill_grace_ms: number) => sql<Held[]>`
+  with chosen as materialized (
+    select * from unnest(${claims.map((c) => c.task.id)}::bigint[], ${claims.map((c) => c.task.next_epoch)}::bigint[],
+      ${claims.map((c) => c.agent_id)}::bigint[], ${claims.map((c) => c.claim_id)}::text[], ${claims.map((c) => c.lease_ms)}::bigint[],
+      ${claims.map((c) => c.prompt)}::text[])
+      as c (task_id, next_epoch, agent_id, claim_id, lease_ms, prompt)
+  ), at as materialized (select flotilla_now() as now), claimed as (
+    update tasks t set status = 'in_progress', claimed_by_agent_id = chosen.agent_id, epoch = chosen.next_epoch,
+      attempts = t.attempts + 1, version = t.version + 1, updated_at = at.now
+    from chosen, at where t.id = chosen.task_id
+    returning t.id, t.workspace_id, t.title, t.epoch, t.timeout_s, t.executor, t.model, t.on_host_loss, t.metadata, chosen.*, at.now
+  ), attempt as (
+    insert into attempts (workspace_id, task_id, number, agent_id, claim_id, epoch, prompt, executor, claimed_at)
+    select workspace_id, id, (select coalesce(max(number), 0) + 1 from attempts a where a.task_id = claimed.id),
+      agent_id, claim_id, epoch, prompt, executor, now from claimed
+    returning id, task_id, kind, number
+  ), lease as (
+    insert into leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until)
+    select claimed.id, workspace_id, attempt.id, agent_id, epoch, now + lease_ms * interval '1 ms',
+      now + (timeout_s * 1000 + ${kill_grace_ms}::bigint + lease_ms) * interval '1 ms'
+    from claimed join attempt on attempt.task_id = claimed.id
+  )
+  select claimed.id, attempt.kind, title, prompt, epoch, attempt.id as attempt_id, attempt.number as attempt, lease_ms, timeout_s, executor, model,
+    on_host_loss, metadata
+  from claimed join attempt on attempt.task_id = claimed.id`;

@@ -6,9 +6,6 @@ import type { Caller } from '../../principal.ts';
 import { classMatches, type Matchable } from '../queue-classes.ts';
 import { claimBatch, type ClaimRequest, type ClaimResult } from './batch.ts';
 
-/** Claims per transaction: beyond some hundred the transaction's own length eats the gain. */
-const MAX_BATCH = 256;
-
 /** Why a waiter looks again: a class with work, and who already looked in vain for it. */
 type Hint = { queue_class_id: number; tried: Set<number> };
 
@@ -34,7 +31,7 @@ export type ClaimDesk = {
 
 export const createClaimDesk = (): ClaimDesk => {
   const waiters = new Map<number, Waiter>();
-  const scan = createBatcher(claimBatch, MAX_BATCH);
+  const scan = createBatcher(claimBatch, { max: 256, lanes: 2 });
 
   const claim: ClaimDesk['claim'] = async (deps, request, wait_ms, caller) => {
     const { agent_id } = request;
