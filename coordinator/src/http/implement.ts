@@ -28,6 +28,7 @@ export const implement = <R extends Route>(
   handler: Handler<R>,
   stopping: AbortSignal,
 ): void => {
+  const query_schema = querySchema(route);
   const handle = async (c: Context<Environment>): Promise<Response> => {
     c.set('route', `${route.method} ${route.path}`);
     checkProtocol(c.req.raw.headers);
@@ -37,7 +38,11 @@ export const implement = <R extends Route>(
         throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
       requirePermission(principal, route.permission);
     }
-    const input = await parseInput(deps, route, c);
+    const input = {
+      params: route.params?.parse(c.req.param()),
+      query: query_schema?.parse(c.req.query()),
+      body: route.body === undefined ? undefined : await parseBody(deps, route, route.body, c.req.raw),
+    };
     requireSelf(route, principal, input.params);
     const { headers } = c.req.raw;
     const if_match = readIfMatch(headers);
@@ -59,15 +64,9 @@ export const implement = <R extends Route>(
   for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);
 };
 
-const parseInput = async (deps: Deps, route: Route, c: Context<Environment>) => ({
-  params: route.params?.parse(c.req.param()),
-  query: parseQuery(route, c.req.query()),
-  body: route.body === undefined ? undefined : await parseBody(deps, route, route.body, c.req.raw),
-});
-
 /** A misspelt filter must not silently answer everything: people's query parameters are checked like their bodies. */
-const parseQuery = (route: Route, query: Record<string, string>) =>
-  route.audience === 'person' ? (route.query ?? z.object({})).strict().parse(query) : route.query?.parse(query);
+const querySchema = (route: Route): z.ZodType<Record<string, unknown>> | undefined =>
+  route.audience === 'person' ? (route.query ?? z.object({})).strict() : route.query;
 
 const parseBody = async (deps: Deps, route: Route, schema: z.ZodType | 'bytes', request: Request): Promise<unknown> => {
   const bytes = await readBytes(request, route.max_bytes ?? MAX_JSON_BYTES);

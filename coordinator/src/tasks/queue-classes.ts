@@ -26,11 +26,14 @@ export const normalizeTags = (tags: string[]): string[] => [...new Set(tags)].to
 export type QueueClasses = {
   /** Finds or creates the class; inside the caller's transaction. */
   intern(db: Database, key: Omit<QueueClass, 'id'>): Promise<number>;
-  /** Looks for classes that other coordinators made. */
+  /** Looks for classes that other coordinators made, unless it just did and nobody spoke of an unknown one since. */
   refresh(sql: Sql): Promise<void>;
   get(id: number): QueueClass | null;
   matching(agent: Matchable): number[];
 };
+
+/** A class that another coordinator made without a hint that arrives is seen this late. */
+const REFRESH_MS = 100;
 
 /** Longer than any transaction: whoever took a lower id has committed or rolled back by then. */
 const SETTLE_MS = 60_000;
@@ -44,6 +47,7 @@ export const createQueueClasses = (): QueueClasses => {
   const byKey = new Map<string, number>();
   const byWorkspace = new Map<number, QueueClass[]>();
   let newest = 0;
+  let refreshed_at = -Infinity;
   // Ids become visible in the order of commits, not of ids: what is newer than `settled` is read again every time.
   let settled = 0;
   let candidate = 0;
@@ -58,10 +62,16 @@ export const createQueueClasses = (): QueueClasses => {
   };
 
   return {
-    get: (id) => byId.get(id) ?? null,
+    get: (id) => {
+      const known = byId.get(id) ?? null;
+      if (known === null) refreshed_at = -Infinity;
+      return known;
+    },
     matching: (agent) =>
       (byWorkspace.get(agent.workspace_id) ?? []).filter((c) => classMatches(c, agent)).map((c) => c.id),
     refresh: async (sql) => {
+      if (performance.now() - refreshed_at < REFRESH_MS) return;
+      refreshed_at = performance.now();
       const rows = await sql<QueueClass[]>`
         select id, workspace_id, kind, assigned_agent_id, required_tags, executor
         from queue_classes where id > ${settled} order by id`;
