@@ -1,12 +1,33 @@
 // The load generator's own process: takes jobs from its parent one by one and answers what it measured.
+import { type DispatchJob, runDispatch } from './dispatch.ts';
 import { type HttpJob, runHttpLoad } from './http-loads.ts';
+import { type IdleJob, runIdle } from './idle.ts';
 import type { Measured } from './measure.ts';
 import { runSqlLoad, type SqlJob } from './sql-loads.ts';
+import { runStream, type StreamJob } from './stream.ts';
 
-export type Job = { kind: 'http'; job: HttpJob } | { kind: 'sql'; job: SqlJob };
+export type Job =
+  | { kind: 'http'; job: HttpJob }
+  | { kind: 'sql'; job: SqlJob }
+  | { kind: 'dispatch'; job: DispatchJob }
+  | { kind: 'stream'; job: StreamJob }
+  | { kind: 'idle'; job: IdleJob };
 export type Reply = { measured: Measured } | { error: string };
 
-const run = ({ kind, job }: Job): Promise<Measured> => (kind === 'http' ? runHttpLoad(job) : runSqlLoad(job));
+const run = ({ kind, job }: Job): Promise<Measured> => {
+  switch (kind) {
+    case 'http':
+      return runHttpLoad(job);
+    case 'sql':
+      return runSqlLoad(job);
+    case 'dispatch':
+      return runDispatch(job);
+    case 'stream':
+      return runStream(job);
+    case 'idle':
+      return runIdle(job);
+  }
+};
 
 process.on('message', (message: Job) => {
   void run(message).then(
@@ -14,3 +35,4 @@ process.on('message', (message: Job) => {
     (error: unknown) => process.send?.({ error: String(error instanceof Error ? error.stack : error) } satisfies Reply),
   );
 });
+process.once('disconnect', () => process.exit());
