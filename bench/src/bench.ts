@@ -12,7 +12,7 @@ export type Bench = {
   loader: Loader;
   scale: Scale;
   /** A sentence for the report: what was left out, and why. */
-  note(sentence: string): void;
+  note: (sentence: string) => void;
 };
 
 export type Scenario = (bench: Bench) => Promise<Result[]>;

@@ -95,7 +95,7 @@ export const startCoordinator = async (
 
 export const startAgentd = (scope: Scope, env: Record<string, string>) =>
   startDaemon<object>(scope, 'agentd', 'ready', {
-    env: { FLOTILLA_EXECUTOR: 'command', FLOTILLA_COMMAND: '["true"]', ...env },
+    env: { FLOTILLA_LOG_LEVEL: 'warn', FLOTILLA_EXECUTOR: 'command', FLOTILLA_COMMAND: '["true"]', ...env },
   });
 
 export const postgresOf = async (data_dir: string): Promise<Facts> => {

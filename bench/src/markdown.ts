@@ -2,8 +2,10 @@ import { cpus, totalmem } from 'node:os';
 
 import { ratio, type Result, type Score } from './report.ts';
 
-const digits = (value: number): string =>
-  value >= 100 ? Math.round(value).toLocaleString('en-US') : Number(value.toPrecision(3)).toString();
+const digits = (value: number): string => {
+  if (!Number.isFinite(value)) return '–';
+  return value >= 100 ? Math.round(value).toLocaleString('en-US') : Number(value.toPrecision(3)).toString();
+};
 
 const figure = ({ value, p50_ms, p99_ms }: Score, unit: string): string => {
   const times = p50_ms === null || p99_ms === null ? '' : ` (p50 ${digits(p50_ms)}, p99 ${digits(p99_ms)} ms)`;

@@ -38,9 +38,12 @@ const treeOf = (pid: number): number[] => [pid, ...childrenOf(pid).flatMap(treeO
 
 /** Share of a core that a process, or it and all that it started, used while `work` ran; in percent. */
 export const cpuWhile = async (pid: number, work: () => Promise<unknown>): Promise<{ own: number; all: number }> => {
-  const total = (pids: number[]) => pids.reduce((sum, each) => sum + cpuSeconds(each), 0);
-  const [began, own, all] = [performance.now(), cpuSeconds(pid), total(treeOf(pid))];
+  const used = (pids: number[]) => new Map(pids.map((each) => [each, cpuSeconds(each)]));
+  const [began, before] = [performance.now(), used(treeOf(pid))];
   await work();
+  const after = used(treeOf(pid));
+  // Who ended meanwhile is not counted, who started meanwhile is.
+  const spent = (each: number) => (after.get(each) ?? 0) - (before.get(each) ?? 0);
   const percent = (seconds: number) => (seconds / (performance.now() - began)) * 100_000;
-  return { own: percent(cpuSeconds(pid) - own), all: percent(Math.max(0, total(treeOf(pid)) - all)) };
+  return { own: percent(spent(pid)), all: percent([...after.keys()].reduce((sum, each) => sum + spent(each), 0)) };
 };

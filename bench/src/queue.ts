@@ -1,20 +1,37 @@
+import postgres from 'postgres';
+
 import { CEILING_TABLES } from './load/sql-loads.ts';
 import type { Stage } from './stage.ts';
 
-export const classTags = (classes: number): string[] =>
-  classes === 1 ? [] : Array.from({ length: classes }, (_, n) => `class-${n}`);
+const TAGS = Array.from({ length: 10 }, (_, n) => `tag-${n}`);
 
-/** What runs leave behind. Beside it nothing points at a task. */
-const emptyRecords = (sql: Stage['sql']) => sql`
-  truncate attempts, leases, attempt_streams, attempt_logs, attempt_usage, events, audit_events, idempotency_keys`;
+/** Agents that match every class; without tags they match the one that demands none. */
+export const agentTags = (classes: number): string[] => (classes === 1 ? [] : TAGS);
+
+/** What the tasks of each class demand: none, or one of the pairs and single ones of ten tags. */
+const demands = (classes: number): string[][] =>
+  classes === 1 ? [[]] : TAGS.flatMap((a, n) => TAGS.slice(n).map((b) => (a === b ? [a] : [a, b]))).slice(0, classes);
+
+/** What runs leave behind. Beside it nothing points at a task. A loop of the coordinator may be in the way; it ends soon. */
+const emptyRecords = async (sql: Stage['sql'], tries = 5): Promise<void> => {
+  try {
+    await sql`
+      truncate attempts, leases, attempt_streams, attempt_logs, attempt_usage, events, audit_events, idempotency_keys`;
+  } catch (error) {
+    const deadlock = error instanceof postgres.PostgresError && error.code === '40P01';
+    if (!deadlock || tries === 1) throw error;
+    await emptyRecords(sql, tries - 1);
+  }
+};
 
 /** One backlog task per class, which nobody claims: what the claimable ones are copied from. */
 const makeSamples = async ({ sql, client }: Stage, classes: number): Promise<number[]> => {
   await emptyRecords(sql);
   await sql`delete from tasks`;
-  const tags = classes === 1 ? [[]] : classTags(classes).map((tag) => [tag]);
   const samples = await Promise.all(
-    tags.map((required_tags) => client.tasks.create({ body: { title: 'bench', status: 'backlog', required_tags } })),
+    demands(classes).map((required_tags) =>
+      client.tasks.create({ body: { title: 'bench', status: 'backlog', required_tags } }),
+    ),
   );
   return samples.map(({ id }) => id);
 };

@@ -13,7 +13,10 @@ const REDIS = process.env.FLOTILLA_TEST_REDIS || '/usr/bin/redis-server';
 export const hasRedis = (): boolean => existsSync(REDIS);
 
 /** A Redis on a unix socket that keeps nothing, or, with `aof`, appends to a file that is synced every second. */
-export const startRedis = async (scope: Scope, aof: boolean): Promise<{ socket: string; flush(): Promise<unknown> }> => {
+export const startRedis = async (
+  scope: Scope,
+  aof: boolean,
+): Promise<{ socket: string; flush: () => Promise<unknown> }> => {
   const dir = await makeFolder(scope);
   const socket = join(dir, 'redis.sock');
   const keep = aof ? ['--appendonly', 'yes', '--appendfsync', 'everysec'] : ['--appendonly', 'no'];

@@ -20,7 +20,9 @@ export type Metric = {
 export type Score = { name: string; value: number; p50_ms: number | null; p99_ms: number | null };
 export type Result = Metric & { sides: Score[] };
 
-export const perSecond = ({ per_s, p50_ms, p99_ms }: Measured): Sample => ({ value: per_s, p50_ms, p99_ms });
+/** Latencies only where single operations were timed. */
+export const perSecond = ({ per_s, p50_ms, p99_ms }: Measured): Sample =>
+  Number.isNaN(p50_ms) ? { value: per_s } : { value: per_s, p50_ms, p99_ms };
 /** For what is about time: the median, with the tail beside it. */
 export const halfTime = ({ p50_ms, p99_ms }: Measured): Sample => ({ value: p50_ms, p50_ms, p99_ms });
 
@@ -29,28 +31,33 @@ const medianOf = (values: (number | undefined)[]): number | null => {
   return given.length === 0 ? null : median(given);
 };
 
-/**
- * Runs the sides in alternation (A B C, A B C, …), so that a machine that slows down slows all of them down; medians of
- * the rounds. The first side is ours; the others are what it is compared with.
- */
-export const compare = async (metric: Metric, sides: Side[], rounds: number): Promise<Result> => {
-  const runs = sides.map(({ name }) => ({ name, samples: [] as Sample[] }));
-  for (let round = 0; round < rounds; round++) {
-    for (const [index, side] of sides.entries()) runs[index]?.samples.push(await side.run());
-  }
-  const scores = runs.map(({ name, samples }) => ({
+/** Medians of what was measured; the first is ours. */
+export const score = (metric: Metric, runs: { name: string; samples: Sample[] }[]): Result => ({
+  ...metric,
+  sides: runs.map(({ name, samples }) => ({
     name,
     value: median(samples.map(({ value }) => value)),
     p50_ms: medianOf(samples.map(({ p50_ms }) => p50_ms)),
     p99_ms: medianOf(samples.map(({ p99_ms }) => p99_ms)),
-  }));
-  return { ...metric, sides: scores };
+  })),
+});
+
+/**
+ * Runs the sides in alternation (A B C, A B C, …), so that a machine that slows down slows all of them down. The first
+ * side is ours; the others are what it is compared with.
+ */
+export const compare = async (metric: Metric, sides: Side[], rounds: number): Promise<Result> => {
+  const runs = sides.map((side) => ({ side, name: side.name, samples: [] as Sample[] }));
+  for (let round = 0; round < rounds; round++) {
+    for (const { side, samples } of runs) samples.push(await side.run());
+  }
+  return score(metric, runs);
 };
 
-export const scoreOf = ({ sides }: Result, name: string): Score => {
-  const score = sides.find((side) => side.name === name);
-  if (score === undefined) throw new Error(`there is no side ${name}`);
-  return score;
+const scoreOf = ({ sides }: Result, name: string): Score => {
+  const found = sides.find((side) => side.name === name);
+  if (found === undefined) throw new Error(`there is no side ${name}`);
+  return found;
 };
 
 export const ratio = (result: Result, name: string): number =>

@@ -1,3 +1,5 @@
+import type { PeerJob } from './peers/main.ts';
+
 /** How much a run measures. Every bound is here; the scenarios hold none. */
 export type Scale = {
   rounds: number;
@@ -20,6 +22,7 @@ export type Scale = {
   watch_ms: number;
   settle_ms: number;
   peer_jobs: number;
+  peer_phases: PeerJob['phase'][];
   /** A whole `make start` per round takes as long as everything else here. */
   whole_start: boolean;
 };
@@ -41,6 +44,7 @@ export const FULL: Scale = {
   watch_ms: 10_000,
   settle_ms: 3_000,
   peer_jobs: 20_000,
+  peer_phases: ['add', 'drain', 'both'],
   whole_start: true,
 };
 
@@ -62,5 +66,6 @@ export const SMOKE: Scale = {
   watch_ms: 300,
   settle_ms: 100,
   peer_jobs: 200,
+  peer_phases: ['drain', 'both'], // which adds, too
   whole_start: false,
 };

@@ -18,12 +18,19 @@ const LATE_MS = 30_000;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+type Desk = { got(title: string): void; reports: Set<Promise<unknown>>; ended: boolean };
+
 /** Parks one agent again and again; tells of what it got. Its connection is closed at the end, which ends it. */
-const park = async (connection: Connection, { token }: Caller, got: (title: string) => void, ended: () => boolean) => {
-  while (!ended()) {
+const park = async (connection: Connection, { token }: Caller, desk: Desk) => {
+  while (!desk.ended) {
     const { tasks } = await claim(connection, token, 1, PARK_S);
-    for (const { title } of tasks) got(title);
-    for (const task of tasks) await complete(connection, token, task);
+    for (const task of tasks) {
+      desk.got(task.title);
+      const report = complete(connection, token, task);
+      desk.reports.add(report);
+      await report;
+      desk.reports.delete(report);
+    }
   }
 };
 
@@ -32,12 +39,11 @@ export const runDispatch = async ({ url, person, agents, tasks, at_once }: Dispa
   const connections = await openConnections(address, agents.length);
   const posting = await openConnections(address, Math.min(at_once, 64));
   const holders = new Map<string, (at: number) => void>();
-  let ended = false;
+  const got = (title: string) => holders.get(title)?.(performance.now());
+  const desk: Desk = { got, reports: new Set(), ended: false };
   const parks = agents.map((agent, index) => {
-    const got = (title: string) => holders.get(title)?.(performance.now());
-    const parked = park(connections[index] as Connection, agent, got, () => ended);
-    return parked.catch((error: unknown) => {
-      if (!ended) throw error;
+    return park(connections[index] as Connection, agent, desk).catch((error: unknown) => {
+      if (!desk.ended) throw error;
     });
   });
   const failed = Promise.all(parks).then(() => Promise.reject(new Error('every agent left')));
@@ -70,7 +76,8 @@ export const runDispatch = async ({ url, person, agents, tasks, at_once }: Dispa
   try {
     return await Promise.race([work(), failed]);
   } finally {
-    ended = true;
+    desk.ended = true;
+    await Promise.allSettled(desk.reports); // or they would meet what the next run prepares
     for (const connection of [...connections, ...posting]) connection.close();
   }
 };

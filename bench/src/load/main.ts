@@ -15,18 +15,11 @@ export type Job =
 export type Reply = { measured: Measured } | { error: string };
 
 const run = ({ kind, job }: Job): Promise<Measured> => {
-  switch (kind) {
-    case 'http':
-      return runHttpLoad(job);
-    case 'sql':
-      return runSqlLoad(job);
-    case 'dispatch':
-      return runDispatch(job);
-    case 'stream':
-      return runStream(job);
-    case 'idle':
-      return runIdle(job);
-  }
+  if (kind === 'http') return runHttpLoad(job);
+  if (kind === 'sql') return runSqlLoad(job);
+  if (kind === 'dispatch') return runDispatch(job);
+  if (kind === 'stream') return runStream(job);
+  return runIdle(job);
 };
 
 process.on('message', (message: Job) => {

@@ -8,7 +8,7 @@ const OPTIONS: JobsOptions = { removeOnComplete: true, removeOnFail: true };
 const LOT = 1_000;
 
 type Classes = { Queue: typeof Queue; Worker: typeof Worker };
-type Connection = ConstructorParameters<typeof Queue>[1] extends infer O | undefined
+type Connection = ConstructorParameters<typeof Queue>[1] extends (infer O) | undefined
   ? O extends { connection: infer C }
     ? C
     : never
@@ -59,5 +59,9 @@ export const bullmqOnPostgres: OpenPeer = async ({ facts }) => {
   await setup.close();
   // The same classes for another kind of connection; their types name Redis.
   const classes = withBackend(createPostgresBackend) as unknown as Classes;
-  return openWith(classes, () => connection as unknown as Connection, () => {});
+  return openWith(
+    classes,
+    () => connection as unknown as Connection,
+    () => {},
+  );
 };

@@ -25,18 +25,17 @@ const addAll = (peer: Peer, ms: number) =>
     { ms, count: Number.MAX_SAFE_INTEGER },
   );
 
-/** Counts jobs as they run, from the first one; `full` resolves when there were so many. */
+/** Counts jobs as they run; `full` resolves when there were so many. */
 const counter = (wanted: number) => {
-  const state = { count: 0, began: 0, ended: 0 };
+  const began = performance.now();
+  let count = 0;
   let reached = () => {};
   const full = new Promise<void>((resolve) => (reached = resolve));
   const ran = () => {
-    if (state.count === 0) state.began = performance.now();
-    state.count += 1;
-    state.ended = performance.now();
-    if (state.count === wanted) reached();
+    count += 1;
+    if (count === wanted) reached();
   };
-  return { ran, full, read: () => summarize(state.count, (state.ended - state.began) / 1000, []) };
+  return { ran, full, read: () => summarize(count, (performance.now() - began) / 1000, []) };
 };
 
 const phases = {
@@ -51,8 +50,7 @@ const phases = {
   },
   both: async (peer: Peer, { ms }: Bounds) => {
     const { ran, read } = counter(Infinity);
-    await peer.work(ran);
-    await addAll(peer, ms);
+    await Promise.all([peer.work(ran), addAll(peer, ms)]);
     return read();
   },
 };

@@ -12,7 +12,8 @@ import type { Facts } from '../facts.ts';
 
 type Task = { id: number; epoch: number; title: string };
 
-const parked: ((task: Task) => void)[] = [];
+const parked = new Set<(task: Task | null) => void>();
+const queued: Task[] = [];
 const readers = new Set<(data: string) => void>();
 let sql: postgres.Sql | null = null;
 let last_id = 0;
@@ -31,14 +32,26 @@ app.post('/read', async (c) => {
 app.post('/api/v1/tasks', async (c) => {
   const { title } = await c.req.json<{ title: string }>();
   last_id += 1;
-  parked.shift()?.({ id: last_id, epoch: 1, title });
+  const [first] = parked;
+  const task = { id: last_id, epoch: 1, title };
+  if (first === undefined) queued.push(task);
+  else first(task);
   for (const tell of readers) tell(JSON.stringify({ seq: last_id, type: 'task.created', entity_id: last_id, at: 0 }));
   return c.json({ id: last_id }, 201);
 });
 app.post('/api/v1/tasks/claim', async (c) => {
   await c.req.json();
-  const task = await new Promise<Task>((resolve) => parked.push(resolve));
-  return c.json({ tasks: [task] });
+  const task = await new Promise<Task | null>((resolve) => {
+    const waiting = queued.shift();
+    if (waiting !== undefined) return resolve(waiting);
+    const hold = (given: Task | null) => {
+      parked.delete(hold);
+      resolve(given);
+    };
+    parked.add(hold);
+    c.req.raw.signal.addEventListener('abort', () => hold(null));
+  });
+  return c.json({ tasks: task === null ? [] : [task] });
 });
 app.post('/api/v1/tasks/:id/complete', async (c) => c.json(await c.req.json<object>()));
 app.post('/api/v1/agents/:id/heartbeat', async (c) => c.json(await c.req.json<object>()));

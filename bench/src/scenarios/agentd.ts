@@ -4,7 +4,7 @@ import type { Bench } from '../bench.ts';
 import { makeFolder, startAgentd } from '../coordinator.ts';
 import { cpuWhile, pssOf, rssOf } from '../proc.ts';
 import { hear, startNode } from '../programs.ts';
-import { compare, limits, type Metric, type Result } from '../report.ts';
+import { limits, type Metric, type Result, score } from '../report.ts';
 import { type Scope, within } from '../scope.ts';
 import type { Stage } from '../stage.ts';
 
@@ -27,37 +27,35 @@ const idleNode = async (scope: Scope, name: 'programs/empty' | 'programs/parts')
   return child.pid ?? 0;
 };
 
-/** agentd with nothing to do, beside Node with nothing to do and beside the parts that it is made of. */
-export const agentd = async ({ scope, stage, scale }: Bench): Promise<Result[]> => {
-  const programs: { name: string; start: (own: Scope) => Promise<number> }[] = [
-    { name: 'agentd', start: (own) => idleAgentd(own, stage) },
-    { name: 'empty Node process', start: (own) => idleNode(own, 'programs/empty') },
-    { name: 'node:http, pino, execa', start: (own) => idleNode(own, 'programs/parts') },
-  ];
-  const seen = new Map<string, Watched[]>(programs.map(({ name }) => [name, []]));
-  for (let round = 0; round < scale.rounds; round++) {
-    // Side by side: they do nothing, so they do not disturb one another.
-    await within(scope, async (own) => {
-      const pids = await Promise.all(programs.map(({ start }) => start(own)));
-      await sleep(scale.settle_ms);
-      const cpus = await Promise.all(pids.map((pid) => cpuWhile(pid, () => sleep(scale.watch_ms))));
-      for (const [index, { name }] of programs.entries()) {
-        const pid = pids[index] ?? 0;
-        seen.get(name)?.push({ rss: rssOf(pid), pss: pssOf(pid), cpu: cpus[index]?.own ?? Number.NaN });
-      }
-    });
+const PROGRAMS: { name: string; start: (scope: Scope, stage: Stage) => Promise<number> }[] = [
+  { name: 'agentd', start: idleAgentd },
+  { name: 'empty Node process', start: (scope) => idleNode(scope, 'programs/empty') },
+  { name: 'node:http, pino, execa', start: (scope) => idleNode(scope, 'programs/parts') },
+];
+
+/** All of them side by side: they do nothing, so they do not disturb one another. */
+const watchAll = async (scope: Scope, { stage, scale }: Bench, seen: Map<string, Watched[]>): Promise<void> => {
+  const pids = await Promise.all(PROGRAMS.map(({ start }) => start(scope, stage)));
+  await sleep(scale.settle_ms);
+  const cpus = await Promise.all(pids.map((pid) => cpuWhile(pid, () => sleep(scale.watch_ms))));
+  for (const [index, { name }] of PROGRAMS.entries()) {
+    const pid = pids[index] ?? 0;
+    seen.get(name)?.push({ rss: rssOf(pid), pss: pssOf(pid), cpu: cpus[index]?.own ?? Number.NaN });
   }
+};
+
+/** agentd with nothing to do, beside Node with nothing to do and beside the parts that it is made of. */
+export const agentd = async (bench: Bench): Promise<Result[]> => {
+  const seen = new Map<string, Watched[]>(PROGRAMS.map(({ name }) => [name, []]));
+  for (let round = 0; round < bench.scale.rounds; round++)
+    await within(bench.scope, (scope) => watchAll(scope, bench, seen));
   const table = (metric: Metric, value: (one: Watched) => number) =>
-    compare(
+    score(
       metric,
-      programs.map(({ name }) => {
-        const values = (seen.get(name) ?? []).map(value).values();
-        return { name, run: async () => ({ value: values.next().value ?? Number.NaN }) };
-      }),
-      scale.rounds,
+      [...seen].map(([name, watched]) => ({ name, samples: watched.map((one) => ({ value: value(one) })) })),
     );
   return [
-    await table(
+    table(
       {
         metric: 'memory (RSS) of agentd with nothing to do',
         unit: 'MB',
@@ -66,7 +64,7 @@ export const agentd = async ({ scope, stage, scale }: Bench): Promise<Result[]> 
       },
       ({ rss }) => rss,
     ),
-    await table(
+    table(
       {
         metric: 'the same without what it shares with other Node processes (PSS)',
         unit: 'MB',
@@ -74,7 +72,7 @@ export const agentd = async ({ scope, stage, scale }: Bench): Promise<Result[]> 
       },
       ({ pss }) => pss,
     ),
-    await table(
+    table(
       {
         metric: 'cpu of agentd with nothing to do',
         unit: '% of a core',

@@ -1,6 +1,6 @@
 import type { Bench } from '../bench.ts';
 import type { Measured } from '../load/measure.ts';
-import { classTags, fillQueue, type Queue } from '../queue.ts';
+import { agentTags, fillQueue, type Queue } from '../queue.ts';
 import { atLeast, compare, type Goal, perSecond, type Result, type Side } from '../report.ts';
 import { openStage, type Stage } from '../stage.ts';
 import { bestSql } from './best-sql.ts';
@@ -11,9 +11,8 @@ type Load = { load: 'claim' | 'cycle'; batch: number };
 /** A coordinator with a queue of one size, for the sizes alternate and none is filled twice. */
 type Place = { stage: Stage; queue: Queue; queued: number; classes: number };
 
-const openPlace = async ({ scope, scale }: Bench, queued: number, classes = 1): Promise<Place> => {
-  const stage = await openStage(scope);
-  await stage.agents(scale.agents, classTags(classes));
+const fillPlace = async ({ scale }: Bench, stage: Stage, queued: number, classes = 1): Promise<Place> => {
+  await stage.agents(scale.agents, agentTags(classes));
   return { stage, queue: await fillQueue(stage, queued, classes), queued, classes };
 };
 
@@ -21,7 +20,7 @@ const openPlace = async ({ scope, scale }: Bench, queued: number, classes = 1): 
 const ours =
   ({ loader, scale }: Bench, place: Place, load: Load, bursts: number) =>
   async () => {
-    const callers = await place.stage.agents(scale.agents, classTags(place.classes));
+    const callers = await place.stage.agents(scale.agents, agentTags(place.classes));
     const samples: Measured[] = [];
     for (let burst = 0; burst < bursts; burst++) {
       const bounds = { ms: scale.run_ms, count: Number.MAX_SAFE_INTEGER };
@@ -65,12 +64,13 @@ const LOADS: (Load & { metric: string; unit: string; floor: number; means: strin
 /** Claiming alone, and claiming with the report: against the same statements by hand, and against itself with more queued. */
 export const claims = async (bench: Bench): Promise<Result[]> => {
   const { small, usual, large } = bench.scale.queued;
-  const [few, normal, many, varied] = [
-    await openPlace(bench, small),
-    await openPlace(bench, usual),
-    await openPlace(bench, large),
-    await openPlace(bench, usual, bench.scale.classes),
-  ];
+  const open = () => openStage(bench.scope);
+  const [few, normal, many, varied] = await Promise.all([
+    open().then((stage) => fillPlace(bench, stage, small)),
+    fillPlace(bench, bench.stage, usual),
+    open().then((stage) => fillPlace(bench, stage, large)),
+    open().then((stage) => fillPlace(bench, stage, usual, bench.scale.classes)),
+  ]);
   const results: Result[] = [];
   for (const { metric, unit, floor, means, ...load } of LOADS) {
     const side = (name: string, place: Place, bursts = 1): Side => ({ name, run: ours(bench, place, load, bursts) });
@@ -82,7 +82,7 @@ export const claims = async (bench: Bench): Promise<Result[]> => {
     goals.push(itself(diverse, null, 0.8));
     const sides = [
       side('Flotilla over HTTP', normal),
-      await bestSql({ ...bench, stage: normal.stage }, load, usual),
+      await bestSql(bench, load, usual),
       ...(base === few ? [side(queued(few), few, bench.scale.bursts)] : []),
       side(queued(many), many),
       side(diverse, varied),

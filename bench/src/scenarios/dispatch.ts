@@ -5,7 +5,6 @@ import type { Caller } from '../load/ask.ts';
 import { startBare } from '../programs.ts';
 import { fillQueue } from '../queue.ts';
 import { atMost, compare, halfTime, limits, type Result } from '../report.ts';
-import { openStage } from '../stage.ts';
 
 /** Node raises its soft limit of open files to the hard one itself; only that one is in the way. */
 const openFiles = (): number => {
@@ -17,8 +16,7 @@ const openFiles = (): number => {
 };
 
 /** From POST to the parked long poll that holds the task, beside the same hand-over in the memory of a bare server. */
-export const dispatch = async ({ scope, loader, scale, note }: Bench): Promise<Result[]> => {
-  const stage = await openStage(scope);
+export const dispatch = async ({ scope, stage, loader, scale, note }: Bench): Promise<Result[]> => {
   const bare = await startBare(scope, null);
   const emptied = await fillQueue(stage, 0);
   const measure = async (url: string, agents: Caller[], tasks: number, at_once: number) => {

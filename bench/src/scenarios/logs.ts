@@ -3,7 +3,7 @@ import { claim } from '../load/ask.ts';
 import { openConnection } from '../load/connection.ts';
 import { type Queue, fillQueue } from '../queue.ts';
 import { compare, perSecond, type Result } from '../report.ts';
-import { openStage, type Stage } from '../stage.ts';
+import type { Stage } from '../stage.ts';
 import { bestSql } from './best-sql.ts';
 
 const HOSTS = 8;
@@ -23,9 +23,8 @@ const claimEach = async (stage: Stage, queue: Queue) => {
 };
 
 /** Log upload of some hosts at a time, each into a task of its own, beside inserting the same bytes by hand. */
-export const logs = async (shared: Bench): Promise<Result[]> => {
-  const { loader, scale } = shared;
-  const stage = await openStage(shared.scope);
+export const logs = async (bench: Bench): Promise<Result[]> => {
+  const { loader, scale, stage } = bench;
   const queue = await fillQueue(stage, HOSTS);
   const bounds = { ms: scale.run_ms, count: Number.MAX_SAFE_INTEGER };
   const results: Result[] = [];
@@ -43,7 +42,7 @@ export const logs = async (shared: Bench): Promise<Result[]> => {
       unit: 'MB/s',
       means: 'How much output of running tasks can be followed and kept at a time.',
     };
-    const raw = await bestSql({ ...shared, stage }, { load: 'log', chunk_bytes });
+    const raw = await bestSql(bench, { load: 'log', chunk_bytes });
     results.push(await compare(metric, [{ name: 'Flotilla over HTTP', run }, raw], scale.rounds));
   }
   return results;

@@ -2,7 +2,7 @@ import type { Bench } from '../bench.ts';
 import type { Caller } from '../load/ask.ts';
 import { cpuWhile, rssOf } from '../proc.ts';
 import { startBare } from '../programs.ts';
-import { compare, limits, type Metric, type Result, type Sample, type Side } from '../report.ts';
+import { limits, type Metric, type Result, score } from '../report.ts';
 import { within } from '../scope.ts';
 import { openStage } from '../stage.ts';
 
@@ -50,16 +50,12 @@ export const memory = async (bench: Bench): Promise<Result[]> => {
     seen.bare.push(await onBare(bench));
   }
   const fleet = `${idle_agents.toLocaleString('en-US')} parked and beating agents`;
-  const replay = (name: string, watched: Watched[], value: (one: Watched) => number): Side => {
-    const values = watched.map(value).values();
-    return { name, run: async (): Promise<Sample> => ({ value: values.next().value ?? Number.NaN }) };
-  };
+  const side = (name: string, watched: Watched[], value: (one: Watched) => number) => ({
+    name,
+    samples: watched.map((one) => ({ value: value(one) })),
+  });
   const table = (metric: Metric, value: (one: Watched) => number) =>
-    compare(
-      metric,
-      [replay('Flotilla over HTTP', seen.ours, value), replay('bare Hono server', seen.bare, value)],
-      rounds,
-    );
+    score(metric, [side('Flotilla over HTTP', seen.ours, value), side('bare Hono server', seen.bare, value)]);
   const allowed = 120 + (idle_agents * 30) / 1024;
   const all = {
     metric: 'cpu of the coordinator with its Postgres, the same fleet',
@@ -67,7 +63,7 @@ export const memory = async (bench: Bench): Promise<Result[]> => {
     means: 'What an idle fleet costs with the database.',
   };
   return [
-    await table(
+    table(
       {
         metric: `memory (RSS) of the coordinator with ${fleet}`,
         unit: 'MB',
@@ -76,7 +72,7 @@ export const memory = async (bench: Bench): Promise<Result[]> => {
       },
       ({ after_mb }) => after_mb,
     ),
-    await table(
+    table(
       {
         metric: `memory per agent, of ${fleet}`,
         unit: 'KB',
@@ -85,10 +81,10 @@ export const memory = async (bench: Bench): Promise<Result[]> => {
       },
       ({ before_mb, after_mb }) => ((after_mb - before_mb) * 1024) / idle_agents,
     ),
-    await table(
+    table(
       { metric: `cpu of the coordinator, ${fleet}`, unit: '% of a core', means: 'What an idle fleet costs.' },
       ({ cpu }) => cpu,
     ),
-    await compare(all, [replay('Flotilla over HTTP', seen.ours, ({ cpu_all }) => cpu_all)], rounds),
+    score(all, [side('Flotilla over HTTP', seen.ours, ({ cpu_all }) => cpu_all)]),
   ];
 };

@@ -1,15 +1,15 @@
 import type { Bench } from '../bench.ts';
+import type { HttpJob } from '../load/http-loads.ts';
 import { CONCURRENCY } from '../peers/peer.ts';
 import type { PeerJob, PeerReply } from '../peers/main.ts';
 import { hear, startNode } from '../programs.ts';
 import { fillQueue } from '../queue.ts';
 import { hasRedis, startRedis } from '../redis.ts';
-import { atLeast, compare, type Goal, perSecond, type Result, type Side } from '../report.ts';
+import { atLeast, compare, type Goal, perSecond, type Result, type Sample, type Side } from '../report.ts';
 import { within } from '../scope.ts';
-import { openStage } from '../stage.ts';
 
 type Phase = PeerJob['phase'];
-type Contender = { name: string; run(phase: Phase): Promise<ReturnType<typeof perSecond>> };
+type Contender = { name: string; run: (phase: Phase) => Promise<Sample> };
 
 const DATABASE = 'peer';
 
@@ -47,22 +47,21 @@ const onRedis = async (bench: Bench, name: string, aof: boolean): Promise<Conten
 
 /** Ours, with a claim and a report over HTTP for each job, by as many agents as they run jobs at a time. */
 const flotilla = async (bench: Bench): Promise<Contender> => {
-  const { scale, loader } = bench;
-  const stage = await openStage(bench.scope);
+  const { scale, loader, stage } = bench;
   const queue = await fillQueue(stage, scale.peer_jobs);
   const agents = await stage.agents(CONCURRENCY);
   const common = { url: stage.url, connections: CONCURRENCY };
   const bounds = { ms: scale.run_ms, count: Number.MAX_SAFE_INTEGER };
-  const loads = {
+  const loads: Record<Phase, HttpJob> = {
     add: { ...common, load: 'create', callers: [stage.admin], bounds },
     drain: { ...common, load: 'cycle', callers: agents, bounds: { ...bounds, count: scale.peer_jobs } },
     both: { ...common, load: 'serve', callers: agents, bounds, creator: stage.admin },
-  } as const;
+  };
   return {
     name: 'Flotilla over HTTP',
     run: async (phase) => {
       await queue.refill(phase === 'drain' ? scale.peer_jobs : 0);
-      return perSecond(await loader.run({ kind: 'http', job: { ...loads[phase] } }));
+      return perSecond(await loader.run({ kind: 'http', job: loads[phase] }));
     },
   };
 };
@@ -94,7 +93,8 @@ const PHASES: { phase: Phase; metric: string; means: string; goals: (redis: bool
 /** The libraries that a builder would pick, in process, doing the same work. */
 export const peers = async (bench: Bench): Promise<Result[]> => {
   const redis = hasRedis();
-  if (!redis) bench.note('BullMQ on Redis was left out: there is no redis-server (Debian: apt-get install redis-server).');
+  if (!redis)
+    bench.note('BullMQ on Redis was left out: there is no redis-server (Debian: apt-get install redis-server).');
   const contenders = [
     await flotilla(bench),
     ...(redis ? [await onRedis(bench, 'BullMQ on Redis, no fsync', false)] : []),
@@ -104,7 +104,7 @@ export const peers = async (bench: Bench): Promise<Result[]> => {
     onPostgres(bench, 'graphile-worker', 'graphileWorker'),
   ];
   const results: Result[] = [];
-  for (const { phase, metric, means, goals } of PHASES) {
+  for (const { phase, metric, means, goals } of PHASES.filter((one) => bench.scale.peer_phases.includes(one.phase))) {
     const sides = contenders.map(({ name, run }): Side => ({ name, run: () => run(phase) }));
     results.push(await compare({ metric, unit: 'jobs/s', means, goals: goals(redis) }, sides, bench.scale.rounds));
   }

@@ -5,7 +5,6 @@ import type { HttpJob } from '../load/http-loads.ts';
 import { startBare } from '../programs.ts';
 import { fillCeiling, fillQueue } from '../queue.ts';
 import { atLeast, compare, limits, perSecond, type Result, type Side } from '../report.ts';
-import { openStage } from '../stage.ts';
 import { bestSql } from './best-sql.ts';
 
 const CONNECTIONS = 64;
@@ -26,10 +25,8 @@ const holdTasks = async (bench: Bench, agents: { token: string }[]): Promise<Hel
 };
 
 /** Creating and beating, beside the statement by hand and beside HTTP that does nothing or one read. */
-export const requests = async (shared: Bench): Promise<Result[]> => {
-  const { scope, loader, scale } = shared;
-  const stage = await openStage(scope);
-  const bench = { ...shared, stage };
+export const requests = async (bench: Bench): Promise<Result[]> => {
+  const { scope, loader, scale, stage } = bench;
   const bare = await startBare(scope, stage.facts);
   await fillCeiling(stage.sql, 0); // what `read` reads
   const agents = await stage.agents(scale.agents);
@@ -52,7 +49,7 @@ export const requests = async (shared: Bench): Promise<Result[]> => {
       goals: [atLeast(1, 'raw SQL')],
     },
     [
-      { ...create, run: () => emptied.refill().then(create.run) },
+      { ...create, run: () => emptied.refill().then(() => create.run()) },
       await bestSql(bench, { load: 'create' }),
       ...ceilings,
     ],

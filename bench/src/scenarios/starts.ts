@@ -5,7 +5,7 @@ import { createClient } from '@flotilla/shared';
 
 import type { Bench } from '../bench.ts';
 import { ADMIN_TOKEN, makeFolder, startAgentd, startCoordinator, startProgram } from '../coordinator.ts';
-import { compare, limits, type Result, type Sample } from '../report.ts';
+import { compare, limits, type Result, score } from '../report.ts';
 import { type Scope, within } from '../scope.ts';
 
 type Started = { coordinator_cold: number; coordinator_warm: number; agentd_cold: number; agentd_warm: number };
@@ -61,9 +61,8 @@ export const starts = async ({ scope, scale }: Bench): Promise<Result[]> => {
   for (let round = 0; round < scale.rounds; round++) seen.push(await within(scope, startBoth));
   const results: Result[] = [];
   for (const { key, metric, means } of PROGRAMS) {
-    const values = seen.map((one) => one[key]).values();
-    const run = async (): Promise<Sample> => ({ value: values.next().value ?? Number.NaN });
-    results.push(await compare({ metric, unit: 'ms', means }, [{ name: 'Flotilla', run }], scale.rounds));
+    const samples = seen.map((one) => ({ value: one[key] }));
+    results.push(score({ metric, unit: 'ms', means }, [{ name: 'Flotilla', samples }]));
   }
   if (!scale.whole_start) return results;
   const data_dir = join(await makeFolder(scope), 'data');

@@ -2,11 +2,9 @@ import type { Bench } from '../bench.ts';
 import { startBare } from '../programs.ts';
 import { fillQueue } from '../queue.ts';
 import { compare, halfTime, limits, type Result } from '../report.ts';
-import { openStage } from '../stage.ts';
 
 /** Readers of the event stream, while tasks are created at a steady rate. */
-export const stream = async ({ scope, loader, scale }: Bench): Promise<Result[]> => {
-  const stage = await openStage(scope);
+export const stream = async ({ scope, stage, loader, scale }: Bench): Promise<Result[]> => {
   const bare = await startBare(scope, null);
   const emptied = await fillQueue(stage, 0);
   const { readers, events_per_s, run_ms } = scale;
