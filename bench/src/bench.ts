@@ -15,4 +15,5 @@ export type Bench = {
   note: (sentence: string) => void;
 };
 
-export type Scenario = (bench: Bench) => Promise<Result[]>;
+/** Yields results as they are known, so that what fails later does not take them along. */
+export type Scenario = (bench: Bench) => AsyncGenerator<Result, void>;

@@ -36,10 +36,12 @@ const measureAll = async (scope: Scope): Promise<{ results: Result[]; notes: str
       throw new Error(`there is no scenario ${name}; use ${Object.keys(scenarios).join(', ')}`);
     const began = performance.now();
     try {
-      for (const result of await within(scope, (own) => scenario({ scope: own, stage, loader, scale, note }))) {
-        console.log(asText(result));
-        results.push(result);
-      }
+      await within(scope, async (own) => {
+        for await (const result of scenario({ scope: own, stage, loader, scale, note })) {
+          console.log(asText(result));
+          results.push(result);
+        }
+      });
     } catch (error) {
       console.error(error);
       note(`The scenario ${name} failed: ${String(error)}`);

@@ -33,7 +33,7 @@ const registerAgent = async (client: Client, joining: Client, tags: string[]): P
   return { id: agent.id, token: agent_token };
 };
 
-const createRoster = (url: string, client: Client): Stage['agents'] => {
+export const createRoster = (url: string, client: Client): Stage['agents'] => {
   const joining = createClient({ base_url: url, token: null });
   const byTags = new Map<string, Caller[]>();
   return async (count, tags = []) => {

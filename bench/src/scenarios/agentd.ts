@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 
-import type { Bench } from '../bench.ts';
+import type { Bench, Scenario } from '../bench.ts';
 import { makeFolder, startAgentd } from '../coordinator.ts';
 import { cpuWhile, pssOf, rssOf } from '../proc.ts';
 import { hear, startNode } from '../programs.ts';
-import { limits, type Metric, type Result, score } from '../report.ts';
+import { limits, type Metric, score } from '../report.ts';
 import { type Scope, within } from '../scope.ts';
 import type { Stage } from '../stage.ts';
 
@@ -45,7 +45,7 @@ const watchAll = async (scope: Scope, { stage, scale }: Bench, seen: Map<string,
 };
 
 /** agentd with nothing to do, beside Node with nothing to do and beside the parts that it is made of. */
-export const agentd = async (bench: Bench): Promise<Result[]> => {
+export const agentd: Scenario = async function* (bench: Bench) {
   const seen = new Map<string, Watched[]>(PROGRAMS.map(({ name }) => [name, []]));
   for (let round = 0; round < bench.scale.rounds; round++)
     await within(bench.scope, (scope) => watchAll(scope, bench, seen));
@@ -54,7 +54,7 @@ export const agentd = async (bench: Bench): Promise<Result[]> => {
       metric,
       [...seen].map(([name, watched]) => ({ name, samples: watched.map((one) => ({ value: value(one) })) })),
     );
-  return [
+  yield* [
     table(
       {
         metric: 'memory (RSS) of agentd with nothing to do',

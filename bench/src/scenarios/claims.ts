@@ -1,7 +1,7 @@
-import type { Bench } from '../bench.ts';
+import type { Bench, Scenario } from '../bench.ts';
 import type { Measured } from '../load/measure.ts';
 import { agentTags, fillQueue, type Queue } from '../queue.ts';
-import { atLeast, compare, type Goal, perSecond, type Result, type Side } from '../report.ts';
+import { atLeast, compare, type Goal, perSecond, type Side } from '../report.ts';
 import { openStage, type Stage } from '../stage.ts';
 import { bestSql } from './best-sql.ts';
 
@@ -62,7 +62,7 @@ const LOADS: (Load & { metric: string; unit: string; floor: number; means: strin
 ];
 
 /** Claiming alone, and claiming with the report: against the same statements by hand, and against itself with more queued. */
-export const claims = async (bench: Bench): Promise<Result[]> => {
+export const claims: Scenario = async function* (bench: Bench) {
   const { small, usual, large } = bench.scale.queued;
   const open = () => openStage(bench.scope);
   const [few, normal, many, varied] = await Promise.all([
@@ -71,7 +71,6 @@ export const claims = async (bench: Bench): Promise<Result[]> => {
     open().then((stage) => fillPlace(bench, stage, large)),
     open().then((stage) => fillPlace(bench, stage, usual, bench.scale.classes)),
   ]);
-  const results: Result[] = [];
   for (const { metric, unit, floor, means, ...load } of LOADS) {
     const side = (name: string, place: Place, bursts = 1): Side => ({ name, run: ours(bench, place, load, bursts) });
     const queued = (place: Place) => `ours with ${place.queued.toLocaleString('en-US')} queued`;
@@ -88,9 +87,8 @@ export const claims = async (bench: Bench): Promise<Result[]> => {
       side(diverse, varied),
     ];
     const title = `${metric}; ${usual.toLocaleString('en-US')} queued, ${CONNECTIONS} connections`;
-    results.push(await compare({ metric: title, unit, means, goals }, sides, bench.scale.rounds));
+    yield await compare({ metric: title, unit, means, goals }, sides, bench.scale.rounds);
   }
-  return results;
 };
 
 /** One of our sides against another of ours; null is the first. */

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 
-import type { Bench } from '../bench.ts';
+import type { Bench, Scenario } from '../bench.ts';
 import type { Caller } from '../load/ask.ts';
 import { startBare } from '../programs.ts';
 import { fillQueue } from '../queue.ts';
-import { atMost, compare, halfTime, limits, type Result } from '../report.ts';
+import { atMost, compare, halfTime, limits } from '../report.ts';
+import { openStage } from '../stage.ts';
 
 /** Node raises its soft limit of open files to the hard one itself; only that one is in the way. */
 const openFiles = (): number => {
@@ -16,14 +17,14 @@ const openFiles = (): number => {
 };
 
 /** From POST to the parked long poll that holds the task, beside the same hand-over in the memory of a bare server. */
-export const dispatch = async ({ scope, stage, loader, scale, note }: Bench): Promise<Result[]> => {
+export const dispatch: Scenario = async function* ({ scope, loader, scale, note }: Bench) {
+  const stage = await openStage(scope); // of its own: thousands of agents are not the others' concern
   const bare = await startBare(scope, null);
   const emptied = await fillQueue(stage, 0);
   const measure = async (url: string, agents: Caller[], tasks: number, at_once: number) => {
     await emptied.refill();
     return loader.run({ kind: 'dispatch', job: { url, person: stage.admin, agents, tasks, at_once } });
   };
-  const results: Result[] = [];
   for (const parked of scale.parked) {
     if (openFiles() < parked + 500) {
       note(`Dispatch to ${parked} parked agents was left out: this system lets a process open ${openFiles()} files.`);
@@ -42,7 +43,7 @@ export const dispatch = async ({ scope, stage, loader, scale, note }: Bench): Pr
       { name: 'Flotilla over HTTP', run: run(stage.url) },
       { name: 'hand-over in memory', run: run(bare.url) },
     ];
-    results.push(await compare(metric, sides, scale.rounds));
+    yield await compare(metric, sides, scale.rounds);
   }
   const agents = await stage.agents(scale.burst);
   const last = (url: string) => async () => {
@@ -58,6 +59,5 @@ export const dispatch = async ({ scope, stage, loader, scale, note }: Bench): Pr
     { name: 'Flotilla over HTTP', run: last(stage.url) },
     { name: 'hand-over in memory', run: last(bare.url) },
   ];
-  results.push(await compare(metric, sides, scale.rounds));
-  return results;
+  yield await compare(metric, sides, scale.rounds);
 };

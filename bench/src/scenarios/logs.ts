@@ -1,8 +1,8 @@
-import type { Bench } from '../bench.ts';
+import type { Bench, Scenario } from '../bench.ts';
 import { claim } from '../load/ask.ts';
 import { openConnection } from '../load/connection.ts';
 import { type Queue, fillQueue } from '../queue.ts';
-import { compare, perSecond, type Result } from '../report.ts';
+import { compare, perSecond } from '../report.ts';
 import type { Stage } from '../stage.ts';
 import { bestSql } from './best-sql.ts';
 
@@ -23,11 +23,10 @@ const claimEach = async (stage: Stage, queue: Queue) => {
 };
 
 /** Log upload of some hosts at a time, each into a task of its own, beside inserting the same bytes by hand. */
-export const logs = async (bench: Bench): Promise<Result[]> => {
+export const logs: Scenario = async function* (bench: Bench) {
   const { loader, scale, stage } = bench;
   const queue = await fillQueue(stage, HOSTS);
   const bounds = { ms: scale.run_ms, count: Number.MAX_SAFE_INTEGER };
-  const results: Result[] = [];
   for (const [size, chunk_bytes] of [
     ['64 KB', 65_536],
     ['1 MB', 1_048_576],
@@ -43,7 +42,6 @@ export const logs = async (bench: Bench): Promise<Result[]> => {
       means: 'How much output of running tasks can be followed and kept at a time.',
     };
     const raw = await bestSql(bench, { load: 'log', chunk_bytes });
-    results.push(await compare(metric, [{ name: 'Flotilla over HTTP', run }, raw], scale.rounds));
+    yield await compare(metric, [{ name: 'Flotilla over HTTP', run }, raw], scale.rounds);
   }
-  return results;
 };

@@ -1,10 +1,15 @@
-import type { Bench } from '../bench.ts';
+import { join } from 'node:path';
+
+import { createClient } from '@flotilla/shared';
+
+import type { Bench, Scenario } from '../bench.ts';
+import { ADMIN_TOKEN, makeFolder, startCoordinator } from '../coordinator.ts';
 import type { Caller } from '../load/ask.ts';
 import { cpuWhile, rssOf } from '../proc.ts';
 import { startBare } from '../programs.ts';
-import { limits, type Metric, type Result, score } from '../report.ts';
+import { limits, type Metric, score } from '../report.ts';
 import { within } from '../scope.ts';
-import { openStage } from '../stage.ts';
+import { createRoster } from '../stage.ts';
 
 const BEAT_MS = 10_000;
 
@@ -29,11 +34,15 @@ const watch = async ({ loader, scale }: Bench, { url, pid }: { url: string; pid:
   return { before_mb, after_mb, cpu: cpu.own, cpu_all: cpu.all };
 };
 
-const onOurs = (bench: Bench): Promise<Watched> =>
-  within(bench.scope, async (scope) => {
-    const stage = await openStage(scope);
-    return watch(bench, stage, await stage.agents(bench.scale.idle_agents));
+/** Agents join once; each round starts the coordinator anew, on the same database. */
+const prepareOurs = async (bench: Bench): Promise<() => Promise<Watched>> => {
+  const data_dir = join(await makeFolder(bench.scope), 'data');
+  const agents = await within(bench.scope, async (scope) => {
+    const { url } = await startCoordinator(scope, data_dir);
+    return createRoster(url, createClient({ base_url: url, token: ADMIN_TOKEN }))(bench.scale.idle_agents);
   });
+  return () => within(bench.scope, async (scope) => watch(bench, await startCoordinator(scope, data_dir), agents));
+};
 
 const onBare = (bench: Bench): Promise<Watched> =>
   within(bench.scope, async (scope) => {
@@ -42,11 +51,12 @@ const onBare = (bench: Bench): Promise<Watched> =>
   });
 
 /** The coordinator with a fleet that has nothing to do. */
-export const memory = async (bench: Bench): Promise<Result[]> => {
+export const memory: Scenario = async function* (bench: Bench) {
   const { idle_agents, rounds } = bench.scale;
   const seen: { ours: Watched[]; bare: Watched[] } = { ours: [], bare: [] };
+  const onOurs = await prepareOurs(bench);
   for (let round = 0; round < rounds; round++) {
-    seen.ours.push(await onOurs(bench));
+    seen.ours.push(await onOurs());
     seen.bare.push(await onBare(bench));
   }
   const fleet = `${idle_agents.toLocaleString('en-US')} parked and beating agents`;
@@ -62,7 +72,7 @@ export const memory = async (bench: Bench): Promise<Result[]> => {
     unit: '% of a core',
     means: 'What an idle fleet costs with the database.',
   };
-  return [
+  yield* [
     table(
       {
         metric: `memory (RSS) of the coordinator with ${fleet}`,

@@ -1,11 +1,11 @@
-import type { Bench } from '../bench.ts';
+import type { Bench, Scenario } from '../bench.ts';
 import type { HttpJob } from '../load/http-loads.ts';
 import { CONCURRENCY } from '../peers/peer.ts';
 import type { PeerJob, PeerReply } from '../peers/main.ts';
 import { hear, startNode } from '../programs.ts';
 import { fillQueue } from '../queue.ts';
 import { hasRedis, startRedis } from '../redis.ts';
-import { atLeast, compare, type Goal, perSecond, type Result, type Sample, type Side } from '../report.ts';
+import { atLeast, compare, type Goal, perSecond, type Sample, type Side } from '../report.ts';
 import { within } from '../scope.ts';
 
 type Phase = PeerJob['phase'];
@@ -91,7 +91,7 @@ const PHASES: { phase: Phase; metric: string; means: string; goals: (redis: bool
 ];
 
 /** The libraries that a builder would pick, in process, doing the same work. */
-export const peers = async (bench: Bench): Promise<Result[]> => {
+export const peers: Scenario = async function* (bench: Bench) {
   const redis = hasRedis();
   if (!redis)
     bench.note('BullMQ on Redis was left out: there is no redis-server (Debian: apt-get install redis-server).');
@@ -103,10 +103,8 @@ export const peers = async (bench: Bench): Promise<Result[]> => {
     onPostgres(bench, 'pg-boss', 'pgBoss'),
     onPostgres(bench, 'graphile-worker', 'graphileWorker'),
   ];
-  const results: Result[] = [];
   for (const { phase, metric, means, goals } of PHASES.filter((one) => bench.scale.peer_phases.includes(one.phase))) {
     const sides = contenders.map(({ name, run }): Side => ({ name, run: () => run(phase) }));
-    results.push(await compare({ metric, unit: 'jobs/s', means, goals: goals(redis) }, sides, bench.scale.rounds));
+    yield await compare({ metric, unit: 'jobs/s', means, goals: goals(redis) }, sides, bench.scale.rounds);
   }
-  return results;
 };

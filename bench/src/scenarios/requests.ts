@@ -1,10 +1,10 @@
-import type { Bench } from '../bench.ts';
+import type { Bench, Scenario } from '../bench.ts';
 import { claim, type Held } from '../load/ask.ts';
 import { openConnection } from '../load/connection.ts';
 import type { HttpJob } from '../load/http-loads.ts';
 import { startBare } from '../programs.ts';
 import { fillCeiling, fillQueue } from '../queue.ts';
-import { atLeast, compare, limits, perSecond, type Result, type Side } from '../report.ts';
+import { atLeast, compare, limits, perSecond, type Side } from '../report.ts';
 import { bestSql } from './best-sql.ts';
 
 const CONNECTIONS = 64;
@@ -25,7 +25,7 @@ const holdTasks = async (bench: Bench, agents: { token: string }[]): Promise<Hel
 };
 
 /** Creating and beating, beside the statement by hand and beside HTTP that does nothing or one read. */
-export const requests = async (bench: Bench): Promise<Result[]> => {
+export const requests: Scenario = async function* (bench: Bench) {
   const { scope, loader, scale, stage } = bench;
   const bare = await startBare(scope, stage.facts);
   await fillCeiling(stage.sql, 0); // what `read` reads
@@ -70,5 +70,5 @@ export const requests = async (bench: Bench): Promise<Result[]> => {
     ],
     scale.rounds,
   );
-  return [created, beaten];
+  yield* [created, beaten];
 };

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 
 import { createClient } from '@flotilla/shared';
 
-import type { Bench } from '../bench.ts';
+import type { Bench, Scenario } from '../bench.ts';
 import { ADMIN_TOKEN, makeFolder, startAgentd, startCoordinator, startProgram } from '../coordinator.ts';
-import { compare, limits, type Result, score } from '../report.ts';
+import { compare, limits, score } from '../report.ts';
 import { type Scope, within } from '../scope.ts';
 
 type Started = { coordinator_cold: number; coordinator_warm: number; agentd_cold: number; agentd_warm: number };
@@ -56,15 +56,14 @@ const PROGRAMS: { key: keyof Started; metric: string; means: string }[] = [
 ];
 
 /** From the start of a program to its readiness. */
-export const starts = async ({ scope, scale }: Bench): Promise<Result[]> => {
+export const starts: Scenario = async function* ({ scope, scale }: Bench) {
   const seen: Started[] = [];
   for (let round = 0; round < scale.rounds; round++) seen.push(await within(scope, startBoth));
-  const results: Result[] = [];
   for (const { key, metric, means } of PROGRAMS) {
     const samples = seen.map((one) => ({ value: one[key] }));
-    results.push(score({ metric, unit: 'ms', means }, [{ name: 'Flotilla', samples }]));
+    yield score({ metric, unit: 'ms', means }, [{ name: 'Flotilla', samples }]);
   }
-  if (!scale.whole_start) return results;
+  if (!scale.whole_start) return;
   const data_dir = join(await makeFolder(scope), 'data');
   await makeStart(scope, data_dir);
   const metric = {
@@ -74,6 +73,5 @@ export const starts = async ({ scope, scale }: Bench): Promise<Result[]> => {
     goals: [limits('≤5 s', ({ value }) => value <= 5)],
   };
   const run = async () => ({ value: (await makeStart(scope, data_dir)) / 1000 });
-  results.push(await compare(metric, [{ name: 'Flotilla', run }], scale.rounds));
-  return results;
+  yield await compare(metric, [{ name: 'Flotilla', run }], scale.rounds);
 };

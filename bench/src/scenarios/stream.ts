@@ -1,10 +1,10 @@
-import type { Bench } from '../bench.ts';
+import type { Bench, Scenario } from '../bench.ts';
 import { startBare } from '../programs.ts';
 import { fillQueue } from '../queue.ts';
-import { compare, halfTime, limits, type Result } from '../report.ts';
+import { compare, halfTime, limits } from '../report.ts';
 
 /** Readers of the event stream, while tasks are created at a steady rate. */
-export const stream = async ({ scope, stage, loader, scale }: Bench): Promise<Result[]> => {
+export const stream: Scenario = async function* ({ scope, stage, loader, scale }: Bench) {
   const bare = await startBare(scope, null);
   const emptied = await fillQueue(stage, 0);
   const { readers, events_per_s, run_ms } = scale;
@@ -23,5 +23,5 @@ export const stream = async ({ scope, stage, loader, scale }: Bench): Promise<Re
     { name: 'Flotilla over HTTP', run: run(stage.url) },
     { name: 'broadcast from memory', run: run(bare.url) },
   ];
-  return [await compare(metric, sides, scale.rounds)];
+  yield await compare(metric, sides, scale.rounds);
 };
