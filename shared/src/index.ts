@@ -18,6 +18,7 @@ export * from './async/sleep.ts';
 export * from './async/within.ts';
 export * from './client.ts';
 export * from './errors.ts';
+export * from './pace.ts';
 export * from './permissions.ts';
 export * from './states/agent.ts';
 export * from './states/attempt.ts';

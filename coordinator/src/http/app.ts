@@ -15,6 +15,7 @@ import type { Handler, Handlers } from './context.ts';
 import { errorAnswer, toAppError } from './errors.ts';
 import { type Environment, implement } from './implement.ts';
 import { jsonResponse } from './respond.ts';
+import { createUntil } from './until.ts';
 
 const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   workspaces: workspaceHandlers,
@@ -34,6 +35,7 @@ const answerError = (error: AppError, request_id: string): Response => {
 /** The whole HTTP surface: request id, metrics, the contract's routes, the operators' pages, one catch-all for errors. */
 export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> => {
   const app = new Hono<Environment>();
+  const makeUntil = createUntil(stopping);
 
   app.use(async (c, next) => {
     c.set('request_id', randomUUID());
@@ -51,7 +53,7 @@ export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> 
     for (const [name, route] of Object.entries(routes)) {
       const handler = group[name];
       if (handler === undefined) throw new Error(`${resource}.${name} has no handler`);
-      implement(app, deps, route as Route, handler, stopping);
+      implement(app, deps, route as Route, handler, makeUntil);
     }
   }
   mountOperations(app, deps);

@@ -9,6 +9,7 @@ import type { Handler, PublicCall } from './context.ts';
 import { runOnce } from './idempotency.ts';
 import { checkProtocol, identify } from './principal.ts';
 import { respond } from './respond.ts';
+import { type MakeUntil, releasedAtEnd, type Until } from './until.ts';
 
 export type Environment = { Variables: { request_id: string; route: string } };
 
@@ -26,7 +27,7 @@ export const implement = <R extends Route>(
   deps: Deps,
   route: R,
   handler: Handler<R>,
-  stopping: AbortSignal,
+  makeUntil: MakeUntil,
 ): void => {
   const query_schema = querySchema(route);
   const handle = async (c: Context<Environment>): Promise<Response> => {
@@ -47,22 +48,32 @@ export const implement = <R extends Route>(
     const { headers } = c.req.raw;
     const if_match = readIfMatch(headers);
     const last_event_id = readLastEventId(headers);
+    let until: Until | null = null;
     const caller: Caller = {
       gone: () => c.req.raw.signal.aborted,
-      until: () => AbortSignal.any([c.req.raw.signal, stopping]),
+      until: () => (until ??= makeUntil(c.req.raw.signal)).signal,
     };
     const run = (within: Deps) =>
       (handler as unknown as AnyHandler)({ deps: within, principal, input, caller, if_match, last_event_id });
     const key = c.req.header('idempotency-key');
     const once = route.creates === true && key !== undefined && principal !== null;
-    return respond(
-      route,
-      once ? await runOnce(deps, principal, { key, route, body: input.body }, run) : await run(deps),
-      c.get('request_id'),
-    );
+    let answer: unknown;
+    const release = () => until?.release();
+    try {
+      answer = once ? await runOnce(deps, principal, { key, route, body: input.body }, run) : await run(deps);
+    } catch (error) {
+      release();
+      throw error;
+    }
+    if (isStream(route)) answer = releasedAtEnd(answer as AsyncIterable<unknown>, release);
+    else release();
+    return respond(route, answer, c.get('request_id'));
   };
   for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);
 };
+
+/** Their handlers answer a generator of what is sent. */
+const isStream = ({ output }: Route): boolean => output === 'text' || output === 'event-stream';
 
 /** A misspelt filter must not silently answer everything: people's query parameters are checked like their bodies. */
 const querySchema = (route: Route): z.ZodType<Record<string, unknown>> | undefined =>
