@@ -20,6 +20,7 @@ import { addEventsWatch } from './commands/events/watch.ts';
 import { addHostsAdd } from './commands/hosts/add.ts';
 import { addLogin } from './commands/login/login.ts';
 import { examples } from './commands/options.ts';
+import { addQueuePoll } from './commands/queue/poll.ts';
 import { addStatus } from './commands/status/show.ts';
 import { addTasksAssign } from './commands/tasks/assign.ts';
 import { addTasksAttempts } from './commands/tasks/attempts.ts';
@@ -70,6 +71,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
     'agents drain scout --deadline 10m --on-deadline requeue',
     [addAgentsList, addAgentsGet, addAgentsDrain, addAgentsResume, addAgentsDelete],
   ],
+  ['queue', 'Work for agents without a daemon', 'queue poll scout --max-capacity 3', [addQueuePoll]],
   ['hosts', 'Machines: add one', 'hosts add --name build-3 --slots 4', [addHostsAdd]],
   [
     'tokens',

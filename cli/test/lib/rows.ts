@@ -115,6 +115,7 @@ export const anAttempt = (fields: Partial<Attempt> = {}): Attempt =>
     epoch: 7,
     state: 'completed',
     phase: null,
+    progress: null,
     executor: 'command',
     session_id: null,
     exit_code: 0,

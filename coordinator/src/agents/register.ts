@@ -95,6 +95,15 @@ const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): 
     return { created: true, registration: await answer(inner, workspace_id, row.id, agent_token) };
   });
 
+/** The agent of that name; one that only polls is registered when there is none. */
+export const ensurePoller = async (deps: Deps, principal: Principal, name: string): Promise<number> => {
+  const [known] = await deps.db.sql<{ id: number }[]>`
+    select id from agents where workspace_id = ${principal.workspace_id} and name = ${name} and deleted_at is null`;
+  if (known !== undefined) return known.id;
+  const { registration } = await registerByUser(deps, principal, { name, role: 'agent' });
+  return registration.agent.id;
+};
+
 const insertAgent = async (deps: Deps, token: JoinTokenRow, host: ByHost['agent']): Promise<number> => {
   const ceiling = token.slots ?? 32;
   await lockName(deps.db.sql, token.workspace_id, host.name, 'exclusive');

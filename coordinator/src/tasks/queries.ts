@@ -109,7 +109,7 @@ export const listAttempts = async (
 ): Promise<{ attempts: Attempt[]; next_cursor: string | null }> => {
   await getTask(deps, principal, params.id);
   const rows = await deps.db.sql<Attempt[]>`
-    select a.id, a.task_id, a.number, a.agent_id, agent.name as agent, a.epoch, a.state, l.phase, a.executor, a.session_id, a.exit_code,
+    select a.id, a.task_id, a.number, a.agent_id, agent.name as agent, a.epoch, a.state, l.phase, a.progress, a.executor, a.session_id, a.exit_code,
       a.failure, a.late_result, a.input_tokens, a.output_tokens, a.cost_usd_micros, a.claimed_at, a.started_at, a.ended_at,
       coalesce((select jsonb_object_agg(stream, jsonb_build_object('size', size, 'final_size', final_size, 'truncated', truncated))
         from attempt_streams where attempt_id = a.id), '{}') as log

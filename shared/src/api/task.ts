@@ -108,6 +108,8 @@ export const Attempt = z.object({
   epoch: Epoch,
   state: z.enum(attemptStates),
   phase: z.string().nullable(),
+  /** What it last said about how far it is. */
+  progress: z.object({ percent: z.number().nullable(), message: z.string().nullable(), at: Timestamp }).nullable(),
   executor: z.string().nullable(),
   session_id: z.string().nullable(),
   exit_code: z.int().nullable(),

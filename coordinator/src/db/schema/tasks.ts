@@ -138,6 +138,7 @@ export const attempts = pgTable(
     /** SHA-256 of the accepted terminal report: the same report again is answered as before. */
     report_digest: bytea(),
     late_result: jsonb(),
+    progress: jsonb(),
     input_tokens: bigint({ mode: 'number' }).notNull().default(0),
     output_tokens: bigint({ mode: 'number' }).notNull().default(0),
     cost_usd_micros: bigint({ mode: 'number' }),
@@ -182,6 +183,8 @@ export const leases = pgTable(
     /** `hold` tasks: when the waiting ends. */
     held_until: timestamptz(),
     phase: text().notNull().default('claimed'),
+    /** Set: it was polled by hand. Calls that name the task and its epoch renew it by this much; beats need not. */
+    call_lease_ms: bigint({ mode: 'number' }),
   },
   (t) => [
     foreignKey({

@@ -8,13 +8,19 @@ import { renderPrompt } from '../prompt.ts';
 import type { Matchable } from '../queue-classes.ts';
 import { allocate, type Candidate } from './allocate.ts';
 
-export type ClaimRequest = { agent_id: number; slots: number; claim_id: string | null };
+export type ClaimRequest = {
+  agent_id: number;
+  slots: number;
+  claim_id: string | null;
+  /** A poll by hand: its own limit of held tasks (null: the agent's slots), and a lease that calls renew. */
+  poll?: { max_held: number | null };
+};
 /** A claim as stored; what only the API adds is its reference and the attempt's own token. */
 type Held = Omit<ClaimedTask, 'ref' | 'attempt_token'>;
 /** `refused` says why an agent may get nothing now; null means it may, and there is nothing more to get. */
 export type ClaimResult = {
   tasks: Held[];
-  refused: 'draining' | 'disabled' | 'gone' | null;
+  refused: 'draining' | 'disabled' | 'gone' | 'at_capacity' | null;
   /** What the agent matches, as of this look; null when it is gone. */
   agent: Matchable | null;
 };
@@ -101,8 +107,16 @@ const plan = (deps: Deps, request: ClaimRequest, agent: AgentRow | undefined, li
   if (replay.length > 0) return { ...nothing, replay, refused: null };
   if (agent.disabled_at !== null) return { ...nothing, refused: 'disabled' };
   if (agent.eligibility !== 'eligible') return { ...nothing, refused: 'draining' };
-  const wanted = Math.max(0, Math.min(request.slots, effectiveSlots(agent) - held));
-  return { refused: null, replay, wanted, classes: wanted === 0 ? [] : deps.classes.matching(agent) };
+  const wanted = Math.max(0, Math.min(request.slots, limitOf(request, agent) - held));
+  if (wanted === 0) return { ...nothing, refused: 'at_capacity' };
+  return { refused: null, replay, wanted, classes: deps.classes.matching(agent) };
+};
+
+/** Who polls by hand may say how much it can hold: within the slots of its daemon, if it has one, and the admin's ceiling. */
+const limitOf = ({ poll }: ClaimRequest, agent: AgentRow): number => {
+  const slots = effectiveSlots(agent);
+  if (poll?.max_held == null) return slots;
+  return Math.min(poll.max_held, agent.kind === 'poll' ? agent.slots_ceiling : slots);
 };
 
 /** What an earlier claim got, for a client that lost the answer. */
@@ -146,10 +160,12 @@ const writeClaims = async (
   if (chosen.length === 0) return [];
   const { config } = deps;
   const claims = chosen.map(({ request, task }) => {
-    const { agent_id, claim_id } = requests[request] as ClaimRequest; // allocate answers indexes into requests
+    const { agent_id, claim_id, poll } = requests[request] as ClaimRequest; // allocate answers indexes into requests
     const { kind, workspace_id } = agents.get(agent_id) as AgentRow; // only agents that exist want anything
-    const lease_ms = kind === 'poll' ? config.FLOTILLA_POLL_LEASE_MS : config.FLOTILLA_LEASE_MS;
-    return { task, agent_id, claim_id, workspace_id, lease_ms, prompt: renderPrompt(task) };
+    const by_call = poll !== undefined || kind === 'poll';
+    const lease_ms = by_call ? config.FLOTILLA_POLL_LEASE_MS : config.FLOTILLA_LEASE_MS;
+    const call_ms = by_call ? lease_ms : null;
+    return { task, agent_id, claim_id, workspace_id, lease_ms, call_ms, prompt: renderPrompt(task) };
   });
   // Sent together: the rows are locked, so what the events say is known already.
   const [rows] = await Promise.all([
@@ -176,6 +192,8 @@ type NewClaim = {
   claim_id: string | null;
   workspace_id: number;
   lease_ms: number;
+  /** What calls renew it by, when it was polled by hand. */
+  call_ms: number | null;
   prompt: string;
 };
 
@@ -183,8 +201,8 @@ const insertClaims = (sql: Sql, claims: NewClaim[], kill_grace_ms: number) => sq
   with chosen as materialized (
     select * from unnest(${claims.map((c) => c.task.id)}::bigint[], ${claims.map((c) => c.task.next_epoch)}::bigint[],
       ${claims.map((c) => c.agent_id)}::bigint[], ${claims.map((c) => c.claim_id)}::text[], ${claims.map((c) => c.lease_ms)}::bigint[],
-      ${claims.map((c) => c.prompt)}::text[])
-      as c (task_id, next_epoch, agent_id, claim_id, lease_ms, prompt)
+      ${claims.map((c) => c.call_ms)}::bigint[], ${claims.map((c) => c.prompt)}::text[])
+      as c (task_id, next_epoch, agent_id, claim_id, lease_ms, call_ms, prompt)
   ), at as materialized (select flotilla_now() as now), claimed as (
     update tasks t set status = 'in_progress', claimed_by_agent_id = chosen.agent_id, epoch = chosen.next_epoch,
       attempts = t.attempts + 1, version = t.version + 1, updated_at = at.now
@@ -196,9 +214,9 @@ const insertClaims = (sql: Sql, claims: NewClaim[], kill_grace_ms: number) => sq
       agent_id, claim_id, epoch, prompt, executor, now from claimed
     returning id, task_id, kind, number
   ), lease as (
-    insert into leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until)
+    insert into leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until, call_lease_ms)
     select claimed.id, workspace_id, attempt.id, agent_id, epoch, now + lease_ms * interval '1 ms',
-      now + (timeout_s * 1000 + ${kill_grace_ms}::bigint + lease_ms) * interval '1 ms'
+      now + (timeout_s * 1000 + ${kill_grace_ms}::bigint + lease_ms) * interval '1 ms', call_ms
     from claimed join attempt on attempt.task_id = claimed.id
   )
   select claimed.id, attempt.kind, title, prompt, epoch, attempt.id as attempt_id, attempt.number as attempt, lease_ms, timeout_s, executor, model,
