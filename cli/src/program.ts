@@ -38,6 +38,7 @@ import { addTasksWhy } from './commands/tasks/why.ts';
 import { addTokensCreate } from './commands/tokens/create.ts';
 import { addTokensList } from './commands/tokens/list.ts';
 import { addTokensRevoke } from './commands/tokens/revoke.ts';
+import { addPause, addResume, addStop } from './commands/workspace/pause.ts';
 import { formats } from './output/format.ts';
 import { version } from './version.ts';
 
@@ -126,6 +127,9 @@ export const createProgram = (cli: Cli): Command => {
   );
   addLogin(program, cli);
   addStatus(program, cli);
+  addPause(program, cli);
+  addResume(program, cli);
+  addStop(program, cli);
   for (const [name, description, example, verbs] of nouns) {
     const noun = program.command(name).description(description);
     examples(noun, example);

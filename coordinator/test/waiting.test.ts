@@ -16,6 +16,14 @@ const disable = (workspace: TestWorkspace, agent: TestAgent) =>
 /** Creates a task, brings about what it shall wait for, and reads the reason. */
 const cases: [WaitingCode, (workspace: TestWorkspace) => Promise<Partial<CreateTask>>][] = [
   ['ready', (workspace) => workspace.agent({ online: true }).then(() => ({}))],
+  [
+    'paused',
+    async (workspace) => {
+      await workspace.agent({ online: true });
+      await workspace.pause();
+      return {};
+    },
+  ],
   ['backlog', async () => ({ status: 'backlog' })],
   ['not_before', async () => ({ not_before: hours(1) })],
   ['unknown_agent', async () => ({ assigned_to: 'nobody' })],

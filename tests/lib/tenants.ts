@@ -37,6 +37,7 @@ export const createTenant = async (base_url: string, slug: string | null): Promi
   const { tasks } = await clientFor(base_url, agent_token).tasks.claim({ body: { slots: 1 } });
   const claimed = tasks[0];
   if (claimed?.id !== running.id) throw new Error('the tenant could not claim its own task');
+  const { workspace } = await client.workspaces.me();
   const { agent: poller } = await client.agents.register({ body: { name: `${mark}-by-hand` } });
   await client.tasks.create({ body: { title: `${mark} is polled`, assigned_to: poller.name } });
   const polled = await client.tasks.queue({ query: { agent: poller.name } });
@@ -52,7 +53,13 @@ export const createTenant = async (base_url: string, slug: string | null): Promi
       attempt: claimed.attempt_token,
       polled_attempt: required(polled.task?.attempt_token),
     },
-    ids: { tasks: running.id, agents: agent.agent.id, join_tokens: join_token.id, api_tokens: viewer.id },
+    ids: {
+      workspaces: workspace.id,
+      tasks: running.id,
+      agents: agent.agent.id,
+      join_tokens: join_token.id,
+      api_tokens: viewer.id,
+    },
     task: { running: running.id, epoch: claimed.epoch, attempt_id: claimed.attempt_id, queued: queued.id },
     mark,
   };

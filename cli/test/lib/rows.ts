@@ -191,6 +191,7 @@ export const aStatus = (): StatusReport =>
   StatusReport.parse({
     version: '0.1.0',
     workspace: 'main',
+    pause: null,
     agents: { online: 2, offline: 0 },
     tasks: { inbox: 3 },
     slots: { total: 4, used: 1 },

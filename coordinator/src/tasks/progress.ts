@@ -1,5 +1,6 @@
 import type { api, RouteInput, RouteOutput } from '@flotilla/shared';
 
+import { isoTime } from '../db/iso-time.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
 import { leaseLost, lockAttempt } from './attempt-row.ts';
@@ -18,7 +19,7 @@ export const reportProgress = (
     const { percent = null, message = null } = body;
     await sql`
       update attempts set progress = jsonb_build_object('percent', ${percent}::float8, 'message', ${message}::text, 'at',
-        to_char(flotilla_now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+        ${isoTime(sql, sql`flotilla_now()`)})
       where id = ${held.attempt.id}`;
     await renewHeld(sql, [held]);
     const [lease] = await sql<

@@ -9,6 +9,8 @@ import {
 
 import { listAgents } from '../agents/queries.ts';
 import { decodeCursor, pageOf } from '../db/page.ts';
+import type { Sql } from '../db/client.ts';
+import { isoTime } from '../db/iso-time.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
 import { explainWaiting, type Waiting } from '../tasks/waiting-for.ts';
@@ -17,11 +19,19 @@ import { VERSION } from '../version.ts';
 /** Queued tasks that the status page explains one by one; beyond, the counts of these stand for all. */
 const EXPLAINED = 2_000;
 
+const columns = (sql: Sql) => sql`
+  id, slug, name, created_at, case when paused_at is not null then
+    jsonb_build_object('since', ${isoTime(sql, sql`paused_at`)}, 'by', paused_by, 'reason', pause_reason) end as pause`;
+
+export const readWorkspace = async (deps: Deps, id: number): Promise<Workspace> => {
+  const { sql } = deps.db;
+  const [workspace] = await sql<Workspace[]>`select ${columns(sql)} from workspaces where id = ${id}`;
+  if (workspace === undefined) throw new Error(`workspace ${id} vanished`);
+  return workspace;
+};
+
 export const whoAmI = async (deps: Deps, principal: Principal): Promise<RouteOutput<typeof api.workspaces.me>> => {
-  const [workspace] = await deps.db.sql<
-    Workspace[]
-  >`select id, slug, name, created_at from workspaces where id = ${principal.workspace_id}`;
-  if (workspace === undefined) throw new Error('a principal without workspace');
+  const workspace = await readWorkspace(deps, principal.workspace_id);
   const { kind, id, name, role } = principal;
   return { principal: { kind, id, name, role }, workspace };
 };
@@ -31,8 +41,9 @@ export const listWorkspaces = async (
   principal: Principal,
   { query }: RouteInput<typeof api.workspaces.list>,
 ): Promise<RouteOutput<typeof api.workspaces.list>> => {
-  const rows = await deps.db.sql<Workspace[]>`
-    select id, slug, name, created_at from workspaces
+  const { sql } = deps.db;
+  const rows = await sql<Workspace[]>`
+    select ${columns(sql)} from workspaces
     where (id = ${principal.workspace_id} or ${principal.workspace_id} = 1) and id < ${decodeCursor(query.cursor)} order by id desc limit ${query.limit + 1}`;
   const { items, next_cursor } = pageOf(rows, query.limit);
   return { workspaces: items, next_cursor };
@@ -67,5 +78,5 @@ export const readStatus = async (
   const tasks = Object.fromEntries(
     taskStatuses.map((status) => [status, byStatus.find((row) => row.status === status)?.count ?? 0]),
   );
-  return { version: VERSION, workspace: workspace.slug, agents, tasks, slots, waiting };
+  return { version: VERSION, workspace: workspace.slug, pause: workspace.pause, agents, tasks, slots, waiting };
 };

@@ -23,6 +23,7 @@ export const Epoch = z.int().positive();
 
 export const waitingCodes = [
   'ready',
+  'paused',
   'backlog',
   'deferred',
   'not_before',

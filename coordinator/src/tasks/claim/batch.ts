@@ -20,7 +20,7 @@ type Held = Omit<ClaimedTask, 'ref' | 'attempt_token'>;
 /** `refused` says why an agent may get nothing now; null means it may, and there is nothing more to get. */
 export type ClaimResult = {
   tasks: Held[];
-  refused: 'draining' | 'disabled' | 'gone' | 'at_capacity' | null;
+  refused: 'draining' | 'disabled' | 'gone' | 'paused' | 'at_capacity' | null;
   /** What the agent matches, as of this look; null when it is gone. */
   agent: Matchable | null;
 };
@@ -32,6 +32,7 @@ type AgentRow = {
   tags: string[];
   executors: string[];
   eligibility: string;
+  workspace_paused: boolean;
   slots_ceiling: number;
   slots_default: number;
   slots_reported: number | null;
@@ -58,7 +59,7 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
     const agent_ids = requests.map((request) => request.agent_id);
     const [agents, live] = await Promise.all([
       sql<AgentRow[]>`
-        select id, workspace_id, kind, tags, executors, eligibility, slots_ceiling, slots_default, slots_reported, disabled_at, deleted_at
+        select id, workspace_id, kind, tags, executors, eligibility, workspace_paused, slots_ceiling, slots_default, slots_reported, disabled_at, deleted_at
         from agents where id = any(${agent_ids}::bigint[]) order by id for no key update`,
       sql<LiveRow[]>`
         select r.at::int - 1 as request, count(*)::int as held, coalesce(array_agg(a.task_id order by a.id) filter (where a.claim_id = r.claim_id), '{}') as replay
@@ -107,6 +108,7 @@ const plan = (deps: Deps, request: ClaimRequest, agent: AgentRow | undefined, li
   if (replay.length > 0) return { ...nothing, replay, refused: null };
   if (agent.disabled_at !== null) return { ...nothing, refused: 'disabled' };
   if (agent.eligibility !== 'eligible') return { ...nothing, refused: 'draining' };
+  if (agent.workspace_paused) return { ...nothing, refused: 'paused' };
   const wanted = Math.max(0, Math.min(request.slots, limitOf(request, agent) - held));
   if (wanted === 0) return { ...nothing, refused: 'at_capacity' };
   return { refused: null, replay, wanted, classes: deps.classes.matching(agent) };

@@ -7,7 +7,7 @@ import { classMatches, type Matchable } from '../queue-classes.ts';
 import { claimBatch, type ClaimRequest, type ClaimResult } from './batch.ts';
 
 /** What may change while an agent waits: these refusals keep its claim parked. */
-const passing = new Set<ClaimResult['refused']>(['at_capacity']);
+const passing = new Set<ClaimResult['refused']>(['at_capacity', 'paused']);
 
 /** Why a waiter looks again: a class with work, and who already looked in vain for it. */
 type Hint = { queue_class_id: number; tried: Set<number> };
