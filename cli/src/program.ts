@@ -17,6 +17,7 @@ import { addConfigList } from './commands/config/list.ts';
 import { addConfigPath } from './commands/config/path.ts';
 import { addConfigUse } from './commands/config/use.ts';
 import { addEventsWatch } from './commands/events/watch.ts';
+import { addExpiryRelease, addExpiryShow } from './commands/expiry/expiry.ts';
 import { addHostsAdd } from './commands/hosts/add.ts';
 import { addLogin } from './commands/login/login.ts';
 import { examples } from './commands/options.ts';
@@ -81,6 +82,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
     [addTokensCreate, addTokensList, addTokensRevoke],
   ],
   ['events', 'What happens, as it happens', 'events watch --types task', [addEventsWatch]],
+  ['expiry', 'Whether tasks of silent hosts are requeued', 'expiry show', [addExpiryShow, addExpiryRelease]],
   ['audit', 'Who changed what', 'audit list --limit 20', [addAuditList]],
   [
     'config',

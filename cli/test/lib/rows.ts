@@ -192,6 +192,7 @@ export const aStatus = (): StatusReport =>
     version: '0.1.0',
     workspace: 'main',
     pause: null,
+    expiry: { suspended: null, silent: 0, counted: 2 },
     agents: { online: 2, offline: 0 },
     tasks: { inbox: 3 },
     slots: { total: 4, used: 1 },

@@ -4,6 +4,7 @@ import type { api, RouteInput } from '@flotilla/shared';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
 import { ownAttempt } from '../tasks/attempt-row.ts';
+import { findFutureEpochs } from '../tasks/future-epochs.ts';
 import { renewByCall } from '../tasks/renew.ts';
 
 /** Log and usage of an attempt that ended are accepted this long. */
@@ -26,6 +27,8 @@ export const appendLog = (
       select a.id, a.ended_at is null or a.ended_at > flotilla_now() - ${ACCEPTED_AFTER_END}::interval as open, t.deleted_at
       from (select * from attempts where epoch = ${query.epoch} and task_id = ${params.id} and ${ownAttempt(sql, principal)}) a
       join tasks t on t.id = a.task_id`;
+    if (attempt === undefined && (await findFutureEpochs({ ...deps, db }, [query.epoch])).size > 0)
+      throw new AppError('lease_lost', { hint: 'stop this attempt; its epoch is unknown here' });
     if (attempt === undefined)
       throw new AppError('not_found', {
         sentence: `There is no attempt ${query.epoch} of task ${params.id} by this agent.`,

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { AppError, type AttemptState, type TaskStatus } from '@flotilla/shared';
 
 import type { Sql } from '../db/client.ts';
-import type { Database } from '../db/database.ts';
+import type { Deps } from '../deps.ts';
+import { findFutureEpochs } from './future-epochs.ts';
 import type { Principal } from '../principal.ts';
 import { taskColumns, type TaskRow } from './lifecycle.ts';
 
@@ -40,7 +41,8 @@ export type Claimed = { principal: Principal; task_id: number; epoch: number };
  * Deleted task: 410, the only order to stop that is not a verdict. Served by leases_pkey, attempts_epoch and tasks_pkey;
  * rows of one table in the order of tasks, as every batch locks them.
  */
-export const lockAttempts = async ({ sql }: Database, claimed: Claimed[]): Promise<(Held | AppError)[]> => {
+export const lockAttempts = async (deps: Deps, claimed: Claimed[]): Promise<(Held | AppError)[]> => {
+  const { sql } = deps.db;
   const task_ids = claimed.map(({ task_id }) => task_id);
   const epochs = claimed.map(({ epoch }) => epoch);
   // Sent together, run one after the other.
@@ -58,7 +60,13 @@ export const lockAttempts = async ({ sql }: Database, claimed: Claimed[]): Promi
   const attemptByEpoch = new Map(attempts.map((attempt) => [attempt.epoch, attempt]));
   const polled = new Set(leases.filter((lease) => lease.polled).map((lease) => lease.epoch));
   const taskById = new Map(tasks.map((task) => [task.id, task]));
+  const future = await findFutureEpochs(
+    deps,
+    epochs.filter((epoch) => !attemptByEpoch.has(epoch)),
+  );
   return claimed.map(({ principal, task_id, epoch }) => {
+    // Another history's: it may be of a task that exists here, too, so it must end like any lost lease.
+    if (future.has(epoch)) return new AppError('lease_lost', { hint: 'stop this attempt; its epoch is unknown here' });
     const attempt = attemptByEpoch.get(epoch);
     const task = taskById.get(task_id);
     const own =
@@ -82,13 +90,8 @@ const heldOf = (attempt: AttemptRow, task: TaskRow, polled: boolean): Held => {
 };
 
 /** The same for one, thrown when it means nothing. */
-export const lockAttempt = async (
-  db: Database,
-  principal: Principal,
-  task_id: number,
-  epoch: number,
-): Promise<Held> => {
-  const [held] = await lockAttempts(db, [{ principal, task_id, epoch }]);
+export const lockAttempt = async (deps: Deps, principal: Principal, task_id: number, epoch: number): Promise<Held> => {
+  const [held] = await lockAttempts(deps, [{ principal, task_id, epoch }]);
   if (held === undefined || held instanceof AppError) throw held;
   return held;
 };

@@ -50,7 +50,7 @@ type Accepted = { held: Held; body: Body; digest: Uint8Array };
 const storeDistinct = async (deps: Deps, items: Completion[]): Promise<Completed[]> => {
   const { db } = deps;
   const claims = items.map(({ principal, task_id, body }) => ({ principal, task_id, epoch: body.epoch }));
-  const found = await lockAttempts(db, claims);
+  const found = await lockAttempts(deps, claims);
   const accepted: Accepted[] = [];
   const outcomes: Completed[] = [];
   for (const [index, { body, digest }] of items.entries()) {

@@ -21,7 +21,7 @@ export const failTask = async (
 ): Promise<{ status: TaskStatus }> => {
   const digest = digestReport('fail', body);
   const outcome = await deps.db.transaction(async (db) => {
-    const held = await lockAttempt(db, principal, params.id, body.epoch);
+    const held = await lockAttempt({ ...deps, db }, principal, params.id, body.epoch);
     if (held.attempt.report_digest !== null && Buffer.compare(held.attempt.report_digest, digest) === 0)
       return { status: held.task.status };
     if (!held.live) return keepLateReport(db, held, 'fail', body);

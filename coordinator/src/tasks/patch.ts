@@ -108,7 +108,7 @@ const writeTask = async (
     executor,
   });
   const rejections = current.rejections + (verb === 'reject' ? 1 : 0);
-  const given_up = verb === 'reject' && rejections > taskLimits.rejections;
+  const given_up = verb === 'reject' && rejections >= taskLimits.rejections;
   const status = given_up ? 'failed' : nextStatus(task, verb, assigned_to);
   const not_before = fields.not_before === undefined ? current.not_before : fields.not_before;
   const [row] = await sql<{ version: number; deferred_until: string | null }[]>`

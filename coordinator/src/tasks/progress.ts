@@ -14,7 +14,7 @@ export const reportProgress = (
 ): Promise<RouteOutput<typeof api.tasks.progress>> =>
   deps.db.transaction(async (db) => {
     const { sql } = db;
-    const held = await lockAttempt(db, principal, params.id, body.epoch);
+    const held = await lockAttempt({ ...deps, db }, principal, params.id, body.epoch);
     if (!held.live) throw leaseLost(held);
     const { percent = null, message = null } = body;
     await sql`

@@ -26,7 +26,7 @@ export const startTask = async (
 export const storeStarts = (deps: Deps, items: Start[]): Promise<(AppError | null)[]> =>
   deps.db.transaction(async (db) => {
     const found = await lockAttempts(
-      db,
+      { ...deps, db },
       items.map(({ principal, task_id, body }) => ({ principal, task_id, epoch: body.epoch })),
     );
     // By attempt: the same start twice is one.

@@ -14,7 +14,7 @@ export const unclaimTask = (
   { params, body }: RouteInput<typeof api.tasks.unclaim>,
 ): Promise<null> =>
   deps.db.transaction(async (db) => {
-    const held = await lockAttempt(db, principal, params.id, body.epoch);
+    const held = await lockAttempt({ ...deps, db }, principal, params.id, body.epoch);
     // Handing back twice is no mistake: the first answer may have been lost.
     if (held.attempt.state === 'released') return null;
     if (!held.live) throw leaseLost(held);

@@ -46,7 +46,7 @@ export const reportUsage = (
   { params, body }: RouteInput<typeof api.tasks.usage>,
 ): Promise<null> =>
   deps.db.transaction(async (db) => {
-    const held = await lockAttempt(db, principal, params.id, body.epoch);
+    const held = await lockAttempt({ ...deps, db }, principal, params.id, body.epoch);
     await renewHeld(db.sql, [held]);
     await storeUsage(db, [{ workspace_id: principal.workspace_id, attempt_id: held.attempt.id, usage: body }]);
     return null;

@@ -3,11 +3,9 @@ import { type api, AppError, type RouteInput, type RouteOutput } from '@flotilla
 import { recordAudit } from '../audit/record.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { FIRST_WORKSPACE } from './first.ts';
 import { readWorkspace } from './queries.ts';
 import { digestSecret, makeSecret } from '../tokens/secret.ts';
-
-/** The workspace that `ensureFirstWorkspace` makes: its admins run the installation. */
-const FIRST_WORKSPACE = 1;
 
 /** Creates a tenant and the admin token that opens it. Only admins of the first workspace may. */
 export const createWorkspace = (

@@ -13,6 +13,7 @@ import type { Sql } from '../db/client.ts';
 import { isoTime } from '../db/iso-time.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { readExpiry } from '../tasks/expire/suspension.ts';
 import { explainWaiting, type Waiting } from '../tasks/waiting-for.ts';
 import { VERSION } from '../version.ts';
 
@@ -78,5 +79,14 @@ export const readStatus = async (
   const tasks = Object.fromEntries(
     taskStatuses.map((status) => [status, byStatus.find((row) => row.status === status)?.count ?? 0]),
   );
-  return { version: VERSION, workspace: workspace.slug, pause: workspace.pause, agents, tasks, slots, waiting };
+  return {
+    version: VERSION,
+    workspace: workspace.slug,
+    pause: workspace.pause,
+    expiry: await readExpiry(deps),
+    agents,
+    tasks,
+    slots,
+    waiting,
+  };
 };

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { Id, IdParams, Name, NextCursor, PageQuery, text, Timestamp } from './common.ts';
+import { Expiry } from './expiry.ts';
 import { route } from './route.ts';
 
 /** A tenant. Every token, agent and task belongs to exactly one; an id of another workspace is a 404 everywhere. */
@@ -25,6 +26,7 @@ export const StatusReport = z.object({
   version: z.string(),
   workspace: z.string(),
   pause: Workspace.shape.pause,
+  expiry: Expiry,
   agents: z.record(z.string(), z.int()),
   tasks: z.record(z.string(), z.int()),
   slots: z.object({ total: z.int(), used: z.int() }),

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { Cli } from '../../cli.ts';
 import { oneLine } from '../../output/sanitize.ts';
 import { openSession } from '../../session.ts';
+import { describeExpiry } from '../expiry/expiry.ts';
 import { examples } from '../options.ts';
 
 const counts = (record: Record<string, number>): string => {
@@ -22,6 +23,7 @@ const describe = (report: StatusReport, url: string): string =>
     ['Slots', `${report.slots.used} of ${report.slots.total} in use`],
     ['Tasks', counts(report.tasks)],
     ['Waiting', counts(report.waiting)],
+    ...(report.expiry.suspended === null ? [] : [['Requeueing', describeExpiry(report.expiry)]]),
   ]
     .map(([head, text]) => `${`${head}:`.padEnd(13)}${text}`)
     .join('\n');

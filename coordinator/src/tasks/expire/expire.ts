@@ -1,4 +1,4 @@
-import type { OnHostLoss } from '@flotilla/shared';
+import { type OnHostLoss, taskLimits } from '@flotilla/shared';
 
 import type { Deps } from '../../deps.ts';
 import { announce } from '../announce.ts';
@@ -33,6 +33,17 @@ export const expireLeases = (deps: Deps): Promise<number> =>
     return expired.length;
   });
 
+/** For people, on the attempt and the task: what happened and what was done. */
+const tellLoss = async ({ sql }: Deps['db'], lease: Expired, task: TaskRow): Promise<string> => {
+  const [agent] = await sql<{ name: string }[]>`
+    select name from agents a join attempts t on t.agent_id = a.id where t.id = ${lease.attempt_id}`;
+  const happened = `${agent?.name} fell silent and its lease (epoch ${lease.epoch}) ran out.`;
+  if (task.cancel_requested_at !== null) return `${happened} The task was to be cancelled, and is.`;
+  if (lease.on_host_loss === 'hold')
+    return `${happened} The task waited for it as long as it may (on_host_loss: hold).`;
+  return `${happened} Loss ${task.stale_requeues + 1} of at most ${taskLimits.stale_requeues}.`;
+};
+
 const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
   const { db, config } = deps;
   const [task] = await db.sql<TaskRow[]>`
@@ -44,7 +55,7 @@ const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
     deps.metrics.expiries.inc({ outcome: 'held' });
     return;
   }
-  const failure = { kind: 'host_lost', message: 'The agent fell silent and its lease ran out.' };
+  const failure = { kind: 'host_lost', message: await tellLoss(db, lease, task) };
   await endAttempt(
     db,
     { id: lease.attempt_id, task_id: lease.task_id, epoch: lease.epoch },

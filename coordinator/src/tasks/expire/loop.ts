@@ -3,7 +3,8 @@ import { every } from '@flotilla/shared';
 import type { Deps } from '../../deps.ts';
 import { backgroundLoop } from '../../operations/background.ts';
 import { expireLeases } from './expire.ts';
-import { type ClockReading, expirySuspended, markAlive, noticeClockStep } from './guards.ts';
+import { type ClockReading, markAlive, noticeClockStep } from './guards.ts';
+import { expirySuspended } from './suspension.ts';
 
 /** Notes that this coordinator lives. Its first pass must come before the first expiry: it finds the gap. */
 export const aliveLoop = (deps: Deps, signal: AbortSignal): Promise<void> =>
