@@ -26,6 +26,15 @@ const cases: [WaitingCode, (workspace: TestWorkspace) => Promise<Partial<CreateT
   ],
   ['backlog', async () => ({ status: 'backlog' })],
   ['not_before', async () => ({ not_before: hours(1) })],
+  [
+    'concurrency_key',
+    async (workspace) => {
+      const agent = await workspace.agent({ slots: 2, online: true });
+      await workspace.task({ concurrency_key: 'deploy' });
+      await agent.claimOne();
+      return { concurrency_key: 'deploy' };
+    },
+  ],
   ['unknown_agent', async () => ({ assigned_to: 'nobody' })],
   [
     'agent_disabled',
@@ -91,7 +100,10 @@ const cases: [WaitingCode, (workspace: TestWorkspace) => Promise<Partial<CreateT
 
 test.each(cases)('%s', async (code, arrange) => {
   const workspace = await app.workspace();
-  const task = await workspace.task(await arrange(workspace));
+  const made = await workspace.task(await arrange(workspace));
+  // Who looks for work finds its key in use.
+  if (code === 'concurrency_key') await (await workspace.agent({ online: true })).claim();
+  const task = await workspace.read(made);
   expect(task.waiting_for?.code).toBe(code);
   expect(task.waiting_for?.message).not.toBe('');
   const { waiting } = await workspace.admin.workspaces.status();

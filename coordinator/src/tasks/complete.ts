@@ -5,7 +5,7 @@ import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
-import { announce } from './announce.ts';
+import { announce, announceEnded } from './announce.ts';
 import { digestReport, type Held, lockAttempts } from './attempt-row.ts';
 import { keepLateReport, storeReportExtras } from './settle.ts';
 
@@ -75,6 +75,10 @@ const storeDistinct = async (deps: Deps, items: Completion[]): Promise<Completed
   ]);
   if (rows.length !== accepted.length) throw new Error('a task changed under its lock');
   announce(deps, null);
+  announceEnded(
+    deps,
+    accepted.map(({ held }) => held.task),
+  );
   db.afterCommit(() => {
     for (const { held } of accepted) deps.hub.raise('log', held.attempt.id);
   });

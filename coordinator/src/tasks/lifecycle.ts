@@ -26,6 +26,7 @@ export type TaskRow = {
   dispatch_attempts: number;
   stale_requeues: number;
   cancel_requested_at: string | null;
+  concurrency_key: string | null;
   deleted_at: string | null;
   version: number;
 };
@@ -33,7 +34,7 @@ export type TaskRow = {
 /** What a `TaskRow` is read from: the columns above, in one place for every verb that locks one. */
 export const taskColumns = (sql: Sql) => sql`
   id, workspace_id, status, assigned_to, assigned_agent_id, claimed_by_agent_id, queue_class_id, epoch, review, attempts,
-  dispatch_attempts, stale_requeues, cancel_requested_at, deleted_at, version`;
+  dispatch_attempts, stale_requeues, cancel_requested_at, concurrency_key, deleted_at, version`;
 
 /** Statuses a verb may start from, for the `where` of its conditional update. */
 const fromStates = (verb: TaskVerb): string[] => [...statesFor(taskMachine, verb)];

@@ -10,13 +10,14 @@ import { explainWaiting } from './waiting-for.ts';
 type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
   workspace_id: number;
   queue_class_id: number | null;
+  key_blocked: boolean;
 };
 
 /** The columns of the API's task. Tokens and cost are sums over its attempts; a null cost is "unpriced". */
 const columns = (sql: Sql) => sql`
   t.id, t.workspace_id, t.queue_class_id, t.title, t.description, t.status, t.priority, t.due_date, t.tags, t.required_tags,
   coalesce(assigned.name, t.assigned_to) as assigned_to, t.assigned_agent_id, t.claimed_by_agent_id, claimer.name as claimed_by,
-  t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.deferred_until, t.on_host_loss, t.review,
+  t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.start_by, t.concurrency_key, t.concurrency_limit, t.key_blocked, t.deferred_until, t.on_host_loss, t.review,
   t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.resolution, t.result, t.failure,
   spent.cost_usd_micros, spent.input_tokens, spent.output_tokens, t.cancel_requested_at, t.created_by, t.created_at, t.updated_at,
   t.started_at, t.completed_at, t.version`;
@@ -43,7 +44,7 @@ const visible = (sql: Sql, principal: Principal) => {
 
 const present = async (deps: Deps, rows: Row[], max_age_ms = 0): Promise<Task[]> => {
   const waiting = await explainWaiting(deps, rows, max_age_ms);
-  return rows.map(({ workspace_id: _workspace, queue_class_id: _class, ...row }) => ({
+  return rows.map(({ workspace_id: _workspace, queue_class_id: _class, key_blocked: _blocked, ...row }) => ({
     ...row,
     ref: `TASK-${row.id}`,
     status_sentence: sentence(row),

@@ -14,6 +14,9 @@ export type Waiting = {
   executor: string | null;
   not_before: string | null;
   deferred_until: string | null;
+  concurrency_key: string | null;
+  concurrency_limit: number;
+  key_blocked: boolean;
 };
 
 type AgentFacts = {
@@ -107,6 +110,10 @@ const say = (code: WaitingCode, message: string, nearest: WaitingFor['nearest'] 
 const explain = (task: Waiting, paused: boolean, agents: AgentFacts[]): WaitingFor => {
   if (task.status === 'backlog') return say('backlog', 'It is parked in the backlog; move it to the inbox.');
   if (paused) return say('paused', 'The workspace is paused; `flotilla resume` ends that.');
+  if (task.key_blocked) {
+    const most = task.concurrency_limit === 1 ? 'One task' : `${task.concurrency_limit} tasks`;
+    return say('concurrency_key', `${most} with the key ${task.concurrency_key} may run at a time, and so many do.`);
+  }
   if (task.deferred_until !== null) {
     return task.deferred_until === task.not_before
       ? say('not_before', `It was asked not to start before ${task.not_before}.`)

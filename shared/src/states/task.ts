@@ -31,6 +31,11 @@ export const taskMachine = machine({
     },
     complete: { from: ['in_progress', 'inbox', 'assigned'], to: ['review', 'done'], sentence: 'Work delivered.' },
     fail: { from: ['in_progress'], to: ['inbox', 'assigned', 'failed', 'cancelled'], sentence: 'The attempt failed.' },
+    miss_start: {
+      from: ['backlog', 'inbox', 'assigned'],
+      to: ['failed'],
+      sentence: 'It was not started by its time.',
+    },
     expire: { from: ['in_progress'], to: ['inbox', 'assigned', 'failed', 'cancelled'], sentence: 'The lease ran out.' },
     cancel: {
       from: ['backlog', 'inbox', 'assigned', 'in_progress', 'review'],

@@ -6,6 +6,7 @@ import { recordEvents } from '../../events/record.ts';
 import { effectiveSlots } from '../../agents/slots.ts';
 import { renderPrompt } from '../prompt.ts';
 import type { Matchable } from '../queue-classes.ts';
+import { admitKeys } from './admit-keys.ts';
 import { allocate, type Candidate } from './allocate.ts';
 
 export type ClaimRequest = {
@@ -75,7 +76,7 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
       const planned = plan(deps, request, agentById.get(request.agent_id), liveByRequest.get(index));
       return newest.get(request.agent_id) === index ? planned : { ...planned, wanted: 0 };
     });
-    const candidates = await lockHeads(sql, plans);
+    const candidates = await lockOpenHeads(sql, plans);
     const chosen = allocate(candidates, plans);
     const rows = await writeClaims(deps, db, requests, chosen, agentById);
     const replayed = await loadReplayed(sql, plans);
@@ -97,6 +98,9 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
       tasks: (given[index] ?? []).flatMap((id) => rowById.get(id) ?? []),
     }));
   });
+
+/** Each look takes at least one blocked task out of the queue; the next claim goes on where this one stops. */
+const MAX_LOOKS = 8;
 
 type Plan = { refused: ClaimResult['refused']; replay: number[]; wanted: number; classes: number[] };
 
@@ -132,6 +136,16 @@ const loadReplayed = async (sql: Sql, plans: Plan[]): Promise<Held[]> => {
     where a.task_id = any(${task_ids}::bigint[]) and a.ended_at is null`;
 };
 
+/** Looks again past heads whose key is in use, so that they hold nobody else up; not for ever within one transaction. */
+const lockOpenHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
+  for (let looks = 1; ; looks++) {
+    const heads = await lockHeads(sql, plans);
+    if (heads.every(({ concurrency_key }) => concurrency_key === null)) return heads;
+    const { open, parked } = await admitKeys(sql, heads);
+    if (parked === 0 || looks === MAX_LOOKS) return open;
+  }
+};
+
 const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
   const demand = new Map<number, number>();
   for (const { wanted, classes } of plans) {
@@ -141,7 +155,7 @@ const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
   return sql<Candidate[]>`
     select head.* from unnest(${[...demand.keys()]}::bigint[], ${[...demand.values()]}::int[]) as class (id, wanted)
     cross join lateral (
-      select id, queue_class_id, priority_rank, due_date, created_at, title, description, version, nextval('epochs') as next_epoch
+      select id, workspace_id, queue_class_id, concurrency_key, concurrency_limit, priority_rank, due_date, created_at, title, description, version, nextval('epochs') as next_epoch
       from tasks
       where queue_class_id = class.id and status in ('inbox', 'assigned') and deferred_until is null and deleted_at is null
       order by priority_rank, due_date nulls last, created_at, id
@@ -209,16 +223,16 @@ const insertClaims = (sql: Sql, claims: NewClaim[], kill_grace_ms: number) => sq
     update tasks t set status = 'in_progress', claimed_by_agent_id = chosen.agent_id, epoch = chosen.next_epoch,
       attempts = t.attempts + 1, version = t.version + 1, updated_at = at.now
     from chosen, at where t.id = chosen.task_id
-    returning t.id, t.workspace_id, t.title, t.epoch, t.timeout_s, t.executor, t.model, t.on_host_loss, t.metadata, chosen.*, at.now
+    returning t.id, t.workspace_id, t.title, t.epoch, t.timeout_s, t.executor, t.model, t.on_host_loss, t.metadata, t.concurrency_key, chosen.*, at.now
   ), attempt as (
     insert into attempts (workspace_id, task_id, number, agent_id, claim_id, epoch, prompt, executor, claimed_at)
     select workspace_id, id, (select coalesce(max(number), 0) + 1 from attempts a where a.task_id = claimed.id),
       agent_id, claim_id, epoch, prompt, executor, now from claimed
     returning id, task_id, kind, number
   ), lease as (
-    insert into leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until, call_lease_ms)
+    insert into leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until, call_lease_ms, concurrency_key)
     select claimed.id, workspace_id, attempt.id, agent_id, epoch, now + lease_ms * interval '1 ms',
-      now + (timeout_s * 1000 + ${kill_grace_ms}::bigint + lease_ms) * interval '1 ms', call_ms
+      now + (timeout_s * 1000 + ${kill_grace_ms}::bigint + lease_ms) * interval '1 ms', call_ms, concurrency_key
     from claimed join attempt on attempt.task_id = claimed.id
   )
   select claimed.id, attempt.kind, title, prompt, epoch, attempt.id as attempt_id, attempt.number as attempt, lease_ms, timeout_s, executor, model,

@@ -1,7 +1,7 @@
 import { type OnHostLoss, taskLimits } from '@flotilla/shared';
 
 import type { Deps } from '../../deps.ts';
-import { announce } from '../announce.ts';
+import { announce, announceEnded } from '../announce.ts';
 import { endAttempt, returnTask, taskColumns, type TaskRow } from '../lifecycle.ts';
 
 /** Rows per pass: short transactions, so that a mass expiry never blocks claims. */
@@ -71,5 +71,6 @@ const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
   deps.metrics.expiries.inc({ outcome: status });
   const { attempt_id } = lease;
   db.afterCommit(() => deps.hub.raise('log', attempt_id));
+  announceEnded(deps, [task]);
   announce(deps, status === 'inbox' || status === 'assigned' ? task : null);
 };
