@@ -36,6 +36,9 @@ describe('allocate', () => {
       description: '',
       version: 1,
       next_epoch: 1,
+      workspace_id: 1,
+      concurrency_key: null,
+      concurrency_limit: 1,
     })),
   );
   const requests = fc.array(

@@ -132,7 +132,10 @@ describe('who may report', () => {
       await expect(stranger.log(claimed, 0, 'x')).rejects.toMatchObject({ status: 404 });
       expect((await stranger.beat([claimed])).attempts).toMatchObject([{ verdict: 'lost' }]);
     }
-    await expect(agent.complete({ id: task.id, epoch: claimed.epoch + 1 })).rejects.toMatchObject({ status: 404 });
+    // Never given out: of another history, so lost.
+    await expect(agent.complete({ id: task.id, epoch: claimed.epoch + 1 })).rejects.toMatchObject({
+      code: 'lease_lost',
+    });
     await expect(
       workspace.admin.tasks.complete({ params: { id: task.id }, body: { epoch: claimed.epoch, resolution: 'x' } }),
     ).rejects.toMatchObject({ status: 403 });
@@ -196,13 +199,13 @@ describe('late results', () => {
 });
 
 describe('failures', () => {
-  test('that may be tried again wait with growing jittered back-off, from the sixth on the task fails', async () => {
+  test('that may be tried again wait with growing jittered back-off, the fifth fails the task', async () => {
     const { workspace, agent, task, claimed } = await running();
     app.deps.random = () => 1;
     try {
       let held: Held = claimed;
       const delays: number[] = [];
-      for (let failures = 1; failures <= taskLimits.dispatch_attempts; failures++) {
+      for (let failures = 1; failures < taskLimits.dispatch_attempts; failures++) {
         expect(await agent.fail(held)).toEqual({ status: 'inbox' });
         const row = await workspace.read(task);
         expect(row.dispatch_attempts).toBe(failures);
@@ -211,11 +214,11 @@ describe('failures', () => {
         await undefer();
         held = await agent.claimOne();
       }
-      expect(delays).toEqual([5, 10, 20, 40, 80]);
+      expect(delays).toEqual([5, 10, 20, 40]);
       expect(await agent.fail(held)).toEqual({ status: 'failed' });
       expect(await workspace.read(task)).toMatchObject({
         status: 'failed',
-        dispatch_attempts: 6,
+        dispatch_attempts: 5,
         deferred_until: null,
         completed_at: expect.any(String) as string,
       });
@@ -252,6 +255,25 @@ describe('failures', () => {
     await app.sql`update tasks set attempts = ${taskLimits.attempts} where id = ${task.id}`;
     expect(await agent.fail(claimed)).toEqual({ status: 'failed' });
     expect(await workspace.read(task)).toMatchObject({ dispatch_attempts: 1 });
+  });
+
+  test('and returns that count nothing end it there, too', async () => {
+    const { workspace, agent, task, claimed } = await running();
+    let held: Held = claimed;
+    for (let attempt = 1; attempt < taskLimits.attempts; attempt++) {
+      await agent.unclaim(held);
+      expect((await workspace.read(task)).status).toBe('inbox');
+      held = await agent.claimOne();
+    }
+    await agent.unclaim(held);
+    expect(await workspace.read(task)).toMatchObject({
+      status: 'failed',
+      dispatch_attempts: 0,
+      failure: { kind: 'attempts', message: 'It was handed back. Given up: 25 attempts are the most a task gets.' },
+    });
+    // A person may still ask for more.
+    await workspace.admin.tasks.retry({ params: { id: task.id } });
+    expect(await agent.claimOne()).toMatchObject({ id: task.id, attempt: 26 });
   });
 
   test('return an assigned task to its agent', async () => {

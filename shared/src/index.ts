@@ -3,6 +3,7 @@ export * from './api/agents.ts';
 export * from './api/audit.ts';
 export * from './api/common.ts';
 export * from './api/events.ts';
+export * from './api/expiry.ts';
 export * from './api/route.ts';
 export * from './api/task.ts';
 export * from './api/tasks.ts';

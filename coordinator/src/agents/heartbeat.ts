@@ -2,7 +2,9 @@ import { AppError, agentStatus, type AttemptVerdict, type Beat, type BeatAnswer 
 import type { api, RouteInput } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
+import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
+import { findFutureEpochs } from '../tasks/future-epochs.ts';
 import { applyHostFacts } from './host-facts.ts';
 import { readSpread, timingsOf } from './timings.ts';
 
@@ -97,6 +99,8 @@ export const heartbeat = async (
   const { agent, renewed, spread_ms } = await deps.batches.beats(deps, { agent_id: principal.id, beat });
   if (agent === undefined || agent.deleted_at !== null) throw new AppError('agent_gone');
   await applyHostFacts(deps, agent, beat);
+  const attempts = beat.attempts.map((attempt) => verdictOn(attempt, renewed));
+  await alertFutureEpochs(deps, principal, attempts);
   const drain = agent.drain_requested_at === null || agent.eligibility === 'eligible' ? null : drainOf(agent);
   const silent_ms = 0;
   return {
@@ -112,10 +116,21 @@ export const heartbeat = async (
     token_generation: agent.token_generation,
     version: null,
     commands: [],
-    attempts: beat.attempts.map((attempt) => verdictOn(attempt, renewed)),
+    attempts,
     timings: timingsOf(deps, spread_ms),
     desired_state: { action: drain === null ? 'run' : 'drain' },
   };
+};
+
+const alertFutureEpochs = async (deps: Deps, { id, workspace_id }: Principal, attempts: AttemptVerdict[]) => {
+  const lost = attempts.filter(({ verdict }) => verdict === 'lost').map(({ epoch }) => epoch);
+  const future = await findFutureEpochs(deps, lost);
+  if (future.size === 0) return;
+  const summary = { epochs: [...future] };
+  await recordEvents(deps.db, [
+    { type: 'agent.future_epochs', entity_id: id, workspace_id, version: 1, agent_id: id, summary },
+  ]);
+  deps.hub.raise('unsequenced');
 };
 
 const drainOf = (agent: AgentRow): BeatAnswer['drain'] => ({

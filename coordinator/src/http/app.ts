@@ -7,6 +7,7 @@ import type { Deps } from '../deps.ts';
 import { auditHandlers } from '../routes/audit.ts';
 import { agentHandlers } from '../routes/agents.ts';
 import { eventHandlers } from '../routes/events.ts';
+import { expiryHandlers } from '../routes/expiry.ts';
 import { mountOperations } from '../routes/operations.ts';
 import { taskHandlers } from '../routes/tasks.ts';
 import { apiTokenHandlers, joinTokenHandlers } from '../routes/tokens.ts';
@@ -23,6 +24,7 @@ const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   api_tokens: apiTokenHandlers,
   agents: agentHandlers,
   tasks: taskHandlers,
+  expiry: expiryHandlers,
   events: eventHandlers,
   audit: auditHandlers,
 };

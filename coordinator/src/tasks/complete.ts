@@ -5,7 +5,7 @@ import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
-import { announce } from './announce.ts';
+import { announce, announceEnded } from './announce.ts';
 import { digestReport, type Held, lockAttempts } from './attempt-row.ts';
 import { keepLateReport, storeReportExtras } from './settle.ts';
 
@@ -50,7 +50,7 @@ type Accepted = { held: Held; body: Body; digest: Uint8Array };
 const storeDistinct = async (deps: Deps, items: Completion[]): Promise<Completed[]> => {
   const { db } = deps;
   const claims = items.map(({ principal, task_id, body }) => ({ principal, task_id, epoch: body.epoch }));
-  const found = await lockAttempts(db, claims);
+  const found = await lockAttempts(deps, claims);
   const accepted: Accepted[] = [];
   const outcomes: Completed[] = [];
   for (const [index, { body, digest }] of items.entries()) {
@@ -75,6 +75,10 @@ const storeDistinct = async (deps: Deps, items: Completion[]): Promise<Completed
   ]);
   if (rows.length !== accepted.length) throw new Error('a task changed under its lock');
   announce(deps, null);
+  announceEnded(
+    deps,
+    accepted.map(({ held }) => held.task),
+  );
   db.afterCommit(() => {
     for (const { held } of accepted) deps.hub.raise('log', held.attempt.id);
   });

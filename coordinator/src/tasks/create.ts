@@ -107,6 +107,9 @@ const insertTasks = ({ sql }: Database, bound: Bound[]) => {
     model: body.model ?? null,
     timeout_s: body.timeout_s ?? 3600,
     not_before: body.not_before ?? null,
+    start_by: body.start_by ?? null,
+    concurrency_key: body.concurrency_key ?? null,
+    concurrency_limit: body.concurrency_limit ?? 1,
     on_host_loss: body.on_host_loss ?? 'requeue',
     review: body.review ?? 'auto',
     metadata: body.metadata ?? {},
@@ -114,13 +117,13 @@ const insertTasks = ({ sql }: Database, bound: Bound[]) => {
   }));
   return sql<{ id: number; deferred_until: string | null }[]>`
     insert into tasks (workspace_id, title, description, status, priority, due_date, tags, required_tags, assigned_to, assigned_agent_id,
-      queue_class_id, executor, model, timeout_s, not_before, deferred_until, on_host_loss, review, metadata, created_by)
+      queue_class_id, executor, model, timeout_s, start_by, concurrency_key, concurrency_limit, not_before, deferred_until, on_host_loss, review, metadata, created_by)
     select workspace_id, title, description, status, priority, due_date, tags, required_tags, assigned_to, assigned_agent_id,
-      queue_class_id, executor, model, timeout_s, not_before, case when not_before > (select flotilla_now()) then not_before end,
+      queue_class_id, executor, model, timeout_s, start_by, concurrency_key, concurrency_limit, not_before, case when not_before > (select flotilla_now()) then not_before end,
       on_host_loss, review, metadata, created_by
     from rows from (jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as (workspace_id bigint, title text, description text, status text,
       priority text, due_date timestamptz, tags text[], required_tags text[], assigned_to text, assigned_agent_id bigint, queue_class_id bigint,
-      executor text, model text, timeout_s int, not_before timestamptz, on_host_loss text, review text, metadata jsonb, created_by text))
+      executor text, model text, timeout_s int, start_by timestamptz, concurrency_key text, concurrency_limit int, not_before timestamptz, on_host_loss text, review text, metadata jsonb, created_by text))
       with ordinality order by ordinality
     returning id, deferred_until`;
 };

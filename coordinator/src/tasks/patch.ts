@@ -108,14 +108,16 @@ const writeTask = async (
     executor,
   });
   const rejections = current.rejections + (verb === 'reject' ? 1 : 0);
-  const given_up = verb === 'reject' && rejections > taskLimits.rejections;
+  const given_up = verb === 'reject' && rejections >= taskLimits.rejections;
   const status = given_up ? 'failed' : nextStatus(task, verb, assigned_to);
   const not_before = fields.not_before === undefined ? current.not_before : fields.not_before;
+  const rekeyed = fields.concurrency_key !== undefined || fields.concurrency_limit !== undefined;
   const [row] = await sql<{ version: number; deferred_until: string | null }[]>`
     update tasks set ${sql(editedColumns(sql, fields, current.title))}, status = ${status}, assigned_to = ${assigned_to},
       assigned_agent_id = ${binding.assigned_agent_id}, queue_class_id = ${binding.queue_class_id}, required_tags = ${required_tags}::text[],
       executor = ${executor}, not_before = ${not_before},
-      deferred_until = case when ${fields.not_before === undefined} then deferred_until when ${not_before}::timestamptz > flotilla_now() then ${not_before}::timestamptz end,
+      deferred_until = case when ${fields.not_before === undefined} then case when ${rekeyed} and key_blocked then null else deferred_until end when ${not_before}::timestamptz > flotilla_now() then ${not_before}::timestamptz end,
+      key_blocked = key_blocked and ${fields.not_before === undefined && !rekeyed},
       completed_at = case when ${status} in ('done', 'failed', 'cancelled') then coalesce(completed_at, flotilla_now()) end,
       cancel_requested_at = case when ${verb !== 'reject'} then cancel_requested_at end, rejections = ${rejections}, version = version + 1, updated_at = flotilla_now()
     where id = ${task.id} returning version, deferred_until`;
@@ -146,7 +148,9 @@ const nextStatus = (task: TaskRow, verb: TaskVerb | null, assigned_to: string | 
 /** Plain columns of a patch. The title is always among them: an update needs at least one. */
 const editedColumns = (sql: Sql, fields: Omit<PatchTask, 'status'>, title: string) => {
   const { description, priority, due_date, tags, model, timeout_s, on_host_loss, review, metadata } = fields;
-  const plain = { description, priority, due_date, tags, model, timeout_s, on_host_loss, review };
+  const { start_by, concurrency_key, concurrency_limit } = fields;
+  const keyed = { start_by, concurrency_key, concurrency_limit };
+  const plain = { description, priority, due_date, tags, model, timeout_s, on_host_loss, review, ...keyed };
   const given = Object.entries(plain).filter(
     (entry): entry is [string, string | number | string[] | null] => entry[1] !== undefined,
   );

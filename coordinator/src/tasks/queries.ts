@@ -10,13 +10,14 @@ import { explainWaiting } from './waiting-for.ts';
 type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
   workspace_id: number;
   queue_class_id: number | null;
+  key_blocked: boolean;
 };
 
 /** The columns of the API's task. Tokens and cost are sums over its attempts; a null cost is "unpriced". */
 const columns = (sql: Sql) => sql`
   t.id, t.workspace_id, t.queue_class_id, t.title, t.description, t.status, t.priority, t.due_date, t.tags, t.required_tags,
   coalesce(assigned.name, t.assigned_to) as assigned_to, t.assigned_agent_id, t.claimed_by_agent_id, claimer.name as claimed_by,
-  t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.deferred_until, t.on_host_loss, t.review,
+  t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.start_by, t.concurrency_key, t.concurrency_limit, t.key_blocked, t.deferred_until, t.on_host_loss, t.review,
   t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.resolution, t.result, t.failure,
   spent.cost_usd_micros, spent.input_tokens, spent.output_tokens, t.cancel_requested_at, t.created_by, t.created_at, t.updated_at,
   t.started_at, t.completed_at, t.version`;
@@ -43,7 +44,7 @@ const visible = (sql: Sql, principal: Principal) => {
 
 const present = async (deps: Deps, rows: Row[], max_age_ms = 0): Promise<Task[]> => {
   const waiting = await explainWaiting(deps, rows, max_age_ms);
-  return rows.map(({ workspace_id: _workspace, queue_class_id: _class, ...row }) => ({
+  return rows.map(({ workspace_id: _workspace, queue_class_id: _class, key_blocked: _blocked, ...row }) => ({
     ...row,
     ref: `TASK-${row.id}`,
     status_sentence: sentence(row),
@@ -109,7 +110,7 @@ export const listAttempts = async (
 ): Promise<{ attempts: Attempt[]; next_cursor: string | null }> => {
   await getTask(deps, principal, params.id);
   const rows = await deps.db.sql<Attempt[]>`
-    select a.id, a.task_id, a.number, a.agent_id, agent.name as agent, a.epoch, a.state, l.phase, a.executor, a.session_id, a.exit_code,
+    select a.id, a.task_id, a.number, a.agent_id, agent.name as agent, a.epoch, a.state, l.phase, a.progress, a.executor, a.session_id, a.exit_code,
       a.failure, a.late_result, a.input_tokens, a.output_tokens, a.cost_usd_micros, a.claimed_at, a.started_at, a.ended_at,
       coalesce((select jsonb_object_agg(stream, jsonb_build_object('size', size, 'final_size', final_size, 'truncated', truncated))
         from attempt_streams where attempt_id = a.id), '{}') as log

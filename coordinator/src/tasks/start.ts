@@ -6,6 +6,7 @@ import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
 import { announce } from './announce.ts';
 import { type Held, leaseLost, lockAttempts } from './attempt-row.ts';
+import { renewHeld } from './renew.ts';
 
 type Body = RouteInput<typeof api.tasks.start>['body'];
 export type Start = { principal: Principal; task_id: number; body: Body };
@@ -25,7 +26,7 @@ export const startTask = async (
 export const storeStarts = (deps: Deps, items: Start[]): Promise<(AppError | null)[]> =>
   deps.db.transaction(async (db) => {
     const found = await lockAttempts(
-      db,
+      { ...deps, db },
       items.map(({ principal, task_id, body }) => ({ principal, task_id, epoch: body.epoch })),
     );
     // By attempt: the same start twice is one.
@@ -37,6 +38,10 @@ export const storeStarts = (deps: Deps, items: Start[]): Promise<(AppError | nul
       if (held.attempt.state !== 'running') starting.set(held.attempt.id, { held, body });
       return null;
     });
+    await renewHeld(
+      db.sql,
+      found.filter((held): held is Held => !(held instanceof AppError) && held.live),
+    );
     await writeStarts({ ...deps, db }, [...starting.values()]);
     return outcomes;
   });

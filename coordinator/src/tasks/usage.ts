@@ -4,6 +4,7 @@ import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
 import { lockAttempt } from './attempt-row.ts';
+import { renewHeld } from './renew.ts';
 
 type NewUsage = { workspace_id: number; attempt_id: number; usage: UsageReport };
 
@@ -45,7 +46,8 @@ export const reportUsage = (
   { params, body }: RouteInput<typeof api.tasks.usage>,
 ): Promise<null> =>
   deps.db.transaction(async (db) => {
-    const held = await lockAttempt(db, principal, params.id, body.epoch);
+    const held = await lockAttempt({ ...deps, db }, principal, params.id, body.epoch);
+    await renewHeld(db.sql, [held]);
     await storeUsage(db, [{ workspace_id: principal.workspace_id, attempt_id: held.attempt.id, usage: body }]);
     return null;
   });

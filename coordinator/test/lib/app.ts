@@ -16,7 +16,7 @@ import { createHub } from '../../src/hub.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { createClaimDesk } from '../../src/tasks/claim/desk.ts';
 import { expireLeases } from '../../src/tasks/expire/expire.ts';
-import { expirySuspended } from '../../src/tasks/expire/guards.ts';
+import { expirySuspended } from '../../src/tasks/expire/suspension.ts';
 import { createQueueClasses } from '../../src/tasks/queue-classes.ts';
 import { createBelieved } from '../../src/tokens/authenticate.ts';
 import { ensureFirstWorkspace, loadAttemptKey } from '../../src/workspaces/bootstrap.ts';

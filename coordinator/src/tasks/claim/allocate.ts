@@ -10,6 +10,9 @@ export type Candidate = {
   version: number;
   /** The epoch it gets when it is claimed: from one global sequence, given up when it is not. */
   next_epoch: number;
+  workspace_id: number;
+  concurrency_key: string | null;
+  concurrency_limit: number;
 };
 
 /** By code unit, as ISO strings sort as times; localeCompare would put "~" before every digit. */

@@ -6,6 +6,9 @@ import type { Caller } from '../../principal.ts';
 import { classMatches, type Matchable } from '../queue-classes.ts';
 import { claimBatch, type ClaimRequest, type ClaimResult } from './batch.ts';
 
+/** What may change while an agent waits: these refusals keep its claim parked. */
+const passing = new Set<ClaimResult['refused']>(['at_capacity', 'paused']);
+
 /** Why a waiter looks again: a class with work, and who already looked in vain for it. */
 type Hint = { queue_class_id: number; tried: Set<number> };
 
@@ -51,7 +54,7 @@ export const createClaimDesk = (): ClaimDesk => {
         waiter.agent = result.agent;
         if (result.tasks.length > 0) return result;
         if (hint !== null) pass(deps, hint, agent_id);
-        if (result.refused !== null) return result;
+        if (result.refused !== null && !passing.has(result.refused)) return result;
         const left = deadline - performance.now();
         if (left <= 0) return result;
         const rescan_ms = deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
