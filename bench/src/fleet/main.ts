@@ -3,6 +3,8 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { ADMIN_TOKEN as OWN_TOKEN } from '../coordinator.ts';
+import { createScope } from '../scope.ts';
 import { openStage } from '../stage.ts';
 import { disturb } from './disturb.ts';
 import { feed } from './feed.ts';
@@ -10,9 +12,9 @@ import { createSimulatedFleet, startSpread } from './fleet.ts';
 
 const { AGENTS = '1000', SECONDS = '60', TASKS_PER_S = '50', SEED = String(randomInt(1, 2 ** 31)) } = process.env;
 const seed = Number(SEED);
-const stage = process.env.URL === undefined ? await openStage() : null;
-const url = stage?.url ?? process.env.URL ?? '';
-const admin_token = stage?.admin_token ?? process.env.ADMIN_TOKEN ?? '';
+const scope = createScope();
+const url = process.env.URL ?? (await openStage(scope)).url;
+const admin_token = process.env.ADMIN_TOKEN ?? OWN_TOKEN;
 
 try {
   console.log(`seed ${seed}: ${AGENTS} agents register at ${url}`);
@@ -32,5 +34,5 @@ try {
   await fed.stop();
   fleet.stop();
 } finally {
-  await stage?.close();
+  await scope.close();
 }

@@ -5,6 +5,7 @@ import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createSimulatedFleet, disturb, feed, startSpread } from '../fleet/index.ts';
+import { createScope } from '../scope.ts';
 import { openStage } from '../stage.ts';
 import { type Sample, takeSample } from './sample.ts';
 import { judge } from './verdict.ts';
@@ -23,10 +24,12 @@ const print = (sample: Sample): void => {
   console.log(JSON.stringify({ ...numbers, dead: sample.dead, size_mb: round(sample.size_mb), stuck: sample.stuck }));
 };
 
-const stage = await openStage({ env: { FLOTILLA_RETENTION_EVERY_MS: '60000' } });
+const scope = createScope();
+const stage = await openStage(scope, { env: { FLOTILLA_RETENTION_EVERY_MS: '60000' } });
 const samples: Sample[] = [];
 try {
-  const { url, admin_token } = stage;
+  const { url } = stage;
+  const admin_token = stage.admin.token;
   console.log(`seed ${seed}: ${agents} agents for ${MINUTES} minutes, ${TASKS_PER_S} tasks per second`);
   const fleet = await createSimulatedFleet({ url, admin_token, agents, seed, slots: 2 });
   const began = performance.now();
@@ -45,7 +48,7 @@ try {
   console.log(JSON.stringify({ ...fleet.tally.counts, running: fleet.running() }));
   fleet.stop();
 } finally {
-  await stage.close();
+  await scope.close();
 }
 const wrong = judge(samples);
 console.log(wrong.length === 0 ? 'soak: nothing leaks, grows or is stuck' : `soak: ${wrong.join('; ')}`);

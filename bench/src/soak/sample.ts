@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 
-import type { Sql, Stage } from '../stage.ts';
+import type { Stage } from '../stage.ts';
 
 /** Rewritten all the time: their dead rows and their size must stay bounded however long a fleet beats and works. */
 export const HOT_TABLES = ['agent_beats', 'leases'] as const;
@@ -48,7 +48,7 @@ const STUCK: Record<string, string> = {
 const gaugeOf = (metrics: string, name: string): number =>
   Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1] ?? Number.NaN);
 
-const countStuck = async (sql: Sql): Promise<Record<string, number>> => {
+const countStuck = async (sql: Stage['sql']): Promise<Record<string, number>> => {
   const found: Record<string, number> = {};
   await sql.begin('isolation level repeatable read read only', async (within) => {
     for (const [name, query] of Object.entries(STUCK)) {
