@@ -24,6 +24,7 @@ import { addStatus } from './commands/status/show.ts';
 import { addTasksAssign } from './commands/tasks/assign.ts';
 import { addTasksAttempts } from './commands/tasks/attempts.ts';
 import { addTasksCancel } from './commands/tasks/cancel.ts';
+import { addTasksComment } from './commands/tasks/comment.ts';
 import { addTasksCreate } from './commands/tasks/create.ts';
 import { addTasksDelete } from './commands/tasks/delete.ts';
 import { addTasksEdit } from './commands/tasks/edit.ts';
@@ -54,6 +55,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
       addTasksGet,
       addTasksLogs,
       addTasksWhy,
+      addTasksComment,
       addTasksAttempts,
       addTasksEdit,
       addTasksAssign,

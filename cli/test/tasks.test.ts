@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { AppError } from '@flotilla/shared';
 import { describe, expect, it } from 'vitest';
 
-import { anAttempt, aTask, running } from './lib/rows.ts';
+import { aComment, anAttempt, aTask, running } from './lib/rows.ts';
 import { openSetting } from './lib/setting.ts';
 
 const { api, home } = await openSetting();
@@ -79,6 +79,31 @@ describe('create', () => {
       body: { title: 'Say hello' },
     });
     expect(api.received).toEqual([]);
+  });
+});
+
+describe('comment', () => {
+  it('keeps the text, also from stdin, and says what it answers', async () => {
+    api.on('comments.create', () => aComment());
+    const { code, stdout } = await home.run([
+      'tasks',
+      'comment',
+      'TASK-12',
+      ' @scout look ',
+      '--reply-to',
+      '7',
+      '-o',
+      'name',
+    ]);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '7\n' });
+    expect(api.calls('comments.create')[0]).toMatchObject({
+      params: { id: '12' },
+      body: { text: ' @scout look ', reply_to: 7 },
+    });
+    await home.run(['tasks', 'comment', '12', '-'], { stdin: 'line 1\nline 2\n' });
+    expect(api.calls('comments.create')[1]?.body).toEqual({ text: 'line 1\nline 2\n' });
+    expect((await home.run(['tasks', 'comment', '12', '  '])).code).toBe(2);
+    expect(api.calls('comments.create')).toHaveLength(2);
   });
 });
 
@@ -160,10 +185,18 @@ describe('looking', () => {
 
   it('get shows all fields and the texts', async () => {
     api.on('tasks.get', () => aTask({ status: 'done', description: 'line 1\nline 2', resolution: 'Hello!' }));
+    api.on('comments.list', () => ({
+      comments: [aComment({ id: 8, reply_to: 7, text: 'is\u001b[2J it?' }), aComment({ id: 7, text: null })],
+      next_cursor: null,
+    }));
     const { stdout } = await home.run(['tasks', 'get', 'TASK-12']);
     expect(stdout).toMatch(/^STATUS +done$/m);
     expect(stdout).toContain('DESCRIPTION\nline 1\nline 2');
     expect(stdout).toContain('RESULT\nHello!');
+    // Oldest first; what is said cannot steer the terminal.
+    expect(stdout).toMatch(
+      /COMMENTS\n#7 token:ci .*\n {2}\(deleted\)\n#8 token:ci .*answers #7\n {2}is\ufffd\[2J it\?\n$/,
+    );
   });
 
   it('why says what it waits for', async () => {

@@ -4,20 +4,21 @@
  */
 export const permissionsByRole = {
   viewer: ['tasks:read', 'agents:read', 'events:read'],
-  operator: ['tasks:read', 'agents:read', 'events:read', 'tasks:write', 'agents:operate'],
+  operator: ['tasks:read', 'agents:read', 'events:read', 'tasks:write', 'tasks:comment', 'agents:operate'],
   admin: [
     'tasks:read',
     'agents:read',
     'events:read',
     'tasks:write',
+    'tasks:comment',
     'agents:operate',
     'agents:admin',
     'tokens:admin',
     'audit:read',
     'workspaces:admin',
   ],
-  agent: ['agent:self', 'agent:run', 'tasks:read', 'agents:read', 'events:read'],
-  attempt: ['attempt:self', 'tasks:read'],
+  agent: ['agent:self', 'agent:run', 'tasks:read', 'tasks:comment', 'agents:read', 'events:read'],
+  attempt: ['attempt:self', 'tasks:read', 'tasks:comment'],
 } as const;
 
 export type Role = keyof typeof permissionsByRole;

@@ -1,4 +1,4 @@
-import { Agent, ApiToken, Attempt, AuditEvent, Event, JoinToken, StatusReport, Task } from '@flotilla/shared';
+import { Agent, ApiToken, Attempt, AuditEvent, Comment, Event, JoinToken, StatusReport, Task } from '@flotilla/shared';
 
 const AT = '2030-01-01T00:00:00.000Z';
 
@@ -102,6 +102,21 @@ export const draining = (fields: Partial<Agent> = {}): Agent =>
     eligibility: 'ineligible',
     drain: { generation: 2, deadline: null, on_deadline: 'wait', reason: null, requested_at: AT },
     slots_used: 1,
+    ...fields,
+  });
+
+export const aComment = (fields: Partial<Comment> = {}): Comment =>
+  Comment.parse({
+    id: 7,
+    task_id: 12,
+    reply_to: null,
+    author: 'token:ci',
+    agent: null,
+    text: 'Looks good.',
+    mentions: [],
+    created_at: AT,
+    edited_at: null,
+    deleted_at: null,
     ...fields,
   });
 

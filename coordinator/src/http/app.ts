@@ -6,6 +6,7 @@ import { Hono } from 'hono';
 import type { Deps } from '../deps.ts';
 import { auditHandlers } from '../routes/audit.ts';
 import { agentHandlers } from '../routes/agents.ts';
+import { commentHandlers } from '../routes/comments.ts';
 import { eventHandlers } from '../routes/events.ts';
 import { mountOperations } from '../routes/operations.ts';
 import { taskHandlers } from '../routes/tasks.ts';
@@ -22,6 +23,7 @@ const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   api_tokens: apiTokenHandlers,
   agents: agentHandlers,
   tasks: taskHandlers,
+  comments: commentHandlers,
   events: eventHandlers,
   audit: auditHandlers,
 };

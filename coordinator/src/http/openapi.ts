@@ -4,6 +4,7 @@ import {
   Attempt,
   AuditEvent,
   ClaimedTask,
+  Comment,
   ErrorBody,
   errorCatalog,
   JoinToken,
@@ -18,7 +19,7 @@ import { z } from 'zod';
 import { VERSION } from '../version.ts';
 
 /** Answers that get a name in the document; everything else is named after its operation. */
-const named = { Agent, ApiToken, Attempt, AuditEvent, ClaimedTask, ErrorBody, JoinToken, Task, Workspace };
+const named = { Agent, ApiToken, Attempt, AuditEvent, ClaimedTask, Comment, ErrorBody, JoinToken, Task, Workspace };
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 type Components = Record<string, JsonSchema>;

@@ -1,4 +1,4 @@
-import { AppError, type Attempt, taskMachine, type Task } from '@flotilla/shared';
+import { AppError, type Attempt, taskMachine, type Task, type TaskStatus } from '@flotilla/shared';
 import type { api, RouteInput } from '@flotilla/shared';
 
 import { decodeCursor, pageOf } from '../db/page.ts';
@@ -66,6 +66,25 @@ export const getTask = async (deps: Deps, principal: Principal, id: number): Pro
   const [task] = await present(deps, rows);
   if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
   return task;
+};
+
+/** The workspace's task exists and the principal may see it, or 404; for verbs that need no more of it than this. */
+export const requireTask = async (deps: Deps, principal: Principal, id: number): Promise<VisibleTask> => {
+  const { sql } = deps.db;
+  const [task] = await sql<VisibleTask[]>`
+    select t.id, t.workspace_id, t.status, t.version, coalesce(t.claimed_by_agent_id, t.assigned_agent_id) as agent_id
+    from tasks t where t.id = ${id} and ${visible(sql, principal)}`;
+  if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
+  return task;
+};
+
+/** `agent_id`: the agent that sees its events besides people. */
+export type VisibleTask = {
+  id: number;
+  workspace_id: number;
+  status: TaskStatus;
+  version: number;
+  agent_id: number | null;
 };
 
 type List = RouteInput<typeof api.tasks.list>['query'];

@@ -1,5 +1,6 @@
 import { agentRoutes } from './agents.ts';
 import { auditRoutes } from './audit.ts';
+import { commentRoutes } from './comments.ts';
 import { eventRoutes } from './events.ts';
 import type { Route } from './route.ts';
 import { taskRoutes } from './tasks.ts';
@@ -13,6 +14,7 @@ export const api = {
   api_tokens: apiTokenRoutes,
   agents: agentRoutes,
   tasks: taskRoutes,
+  comments: commentRoutes,
   events: eventRoutes,
   audit: auditRoutes,
 };

@@ -1,4 +1,5 @@
 export * from './agents.ts';
+export * from './comments.ts';
 export * from './records.ts';
 export * from './tasks.ts';
 export * from './tenancy.ts';

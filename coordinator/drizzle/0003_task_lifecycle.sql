@@ -1,0 +1,21 @@
+CREATE TABLE "task_comments" (
+	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "task_comments_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"workspace_id" bigint NOT NULL,
+	"task_id" bigint NOT NULL,
+	"reply_to" bigint,
+	"author" text NOT NULL,
+	"author_kind" text NOT NULL,
+	"author_id" bigint NOT NULL,
+	"agent_id" bigint,
+	"text" text NOT NULL,
+	"mentions" text[] DEFAULT '{}' NOT NULL,
+	"created_at" timestamptz DEFAULT flotilla_now() NOT NULL,
+	"edited_at" timestamptz,
+	"deleted_at" timestamptz,
+	CONSTRAINT "task_comments_in_task" UNIQUE("workspace_id","task_id","id")
+);
+--> statement-breakpoint
+ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_reply_to_fk" FOREIGN KEY ("workspace_id","task_id","reply_to") REFERENCES "public"."task_comments"("workspace_id","task_id","id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_workspace_id_task_id_tasks_workspace_id_id_fk" FOREIGN KEY ("workspace_id","task_id") REFERENCES "public"."tasks"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_workspace_id_agent_id_agents_workspace_id_id_fk" FOREIGN KEY ("workspace_id","agent_id") REFERENCES "public"."agents"("workspace_id","id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "task_comments_reply" ON "task_comments" USING btree ("reply_to");
