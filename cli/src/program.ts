@@ -21,6 +21,7 @@ import { addHostsAdd } from './commands/hosts/add.ts';
 import { addLogin } from './commands/login/login.ts';
 import { examples } from './commands/options.ts';
 import { addStatus } from './commands/status/show.ts';
+import { addTasksActivity } from './commands/tasks/activity.ts';
 import { addTasksAssign } from './commands/tasks/assign.ts';
 import { addTasksAttempts } from './commands/tasks/attempts.ts';
 import { addTasksCancel } from './commands/tasks/cancel.ts';
@@ -56,6 +57,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
       addTasksLogs,
       addTasksWhy,
       addTasksComment,
+      addTasksActivity,
       addTasksAttempts,
       addTasksEdit,
       addTasksAssign,

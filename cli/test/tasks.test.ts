@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { AppError } from '@flotilla/shared';
 import { describe, expect, it } from 'vitest';
 
-import { aComment, anAttempt, aTask, running } from './lib/rows.ts';
+import { aComment, anActivity, anAttempt, aTask, running } from './lib/rows.ts';
 import { openSetting } from './lib/setting.ts';
 
 const { api, home } = await openSetting();
@@ -205,6 +205,34 @@ describe('looking', () => {
       'TASK-12 waits: No agent has joined yet. (no_agents)\nNearest: scout — tag gpu\n',
     );
     expect(JSON.parse((await home.run(['tasks', 'why', '12', '--json'])).stdout)).toEqual(waiting);
+  });
+
+  it('activity tells the story line by line', async () => {
+    api.on('tasks.activity', () => ({
+      activity: [
+        anActivity(),
+        anActivity({
+          type: 'task.update',
+          details: { fields: ['status'], was: 'inbox', status: 'backlog', assigned_to: 'scout' },
+        }),
+        anActivity({
+          type: 'attempt.ended',
+          who: 'agent:scout',
+          attempt: 2,
+          details: { state: 'failed', failure: { kind: 'timeout', message: 'too\nslow' } },
+        }),
+        anActivity({ type: 'comment', comment_id: 7, text: 'why\u001b[2J?' }),
+        anActivity({ type: 'comment', comment_id: 8, text: null }),
+      ],
+      next_cursor: null,
+    }));
+    const { stdout } = await home.run(['tasks', 'activity', '12', '--latest', '-o', 'wide']);
+    expect(api.calls('tasks.activity')[0]?.query).toEqual({ limit: '50', order: 'desc' });
+    expect(stdout).toMatch(/token:ci +task.create/);
+    expect(stdout).toMatch(/task.update +inbox → backlog; assigned to scout; fields: status/);
+    expect(stdout).toMatch(/agent:scout +attempt.ended +attempt 2; failed; timeout: too slow/);
+    expect(stdout).toMatch(/comment +#7: why\ufffd\[2J\?/);
+    expect(stdout).toMatch(/comment +#8 \(deleted\)/);
   });
 
   it('attempts', async () => {

@@ -18,4 +18,5 @@ CREATE TABLE "task_comments" (
 ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_reply_to_fk" FOREIGN KEY ("workspace_id","task_id","reply_to") REFERENCES "public"."task_comments"("workspace_id","task_id","id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_workspace_id_task_id_tasks_workspace_id_id_fk" FOREIGN KEY ("workspace_id","task_id") REFERENCES "public"."tasks"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_workspace_id_agent_id_agents_workspace_id_id_fk" FOREIGN KEY ("workspace_id","agent_id") REFERENCES "public"."agents"("workspace_id","id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
-CREATE INDEX "task_comments_reply" ON "task_comments" USING btree ("reply_to");
+CREATE INDEX "task_comments_reply" ON "task_comments" USING btree ("reply_to");--> statement-breakpoint
+CREATE INDEX "audit_task" ON "audit_events" USING btree ("entity_id","id") WHERE entity = 'task';

@@ -1,4 +1,5 @@
 export { api, listRoutes } from './api/index.ts';
+export * from './api/activity.ts';
 export * from './api/agents.ts';
 export * from './api/audit.ts';
 export * from './api/comments.ts';

@@ -1,4 +1,15 @@
-import { Agent, ApiToken, Attempt, AuditEvent, Comment, Event, JoinToken, StatusReport, Task } from '@flotilla/shared';
+import {
+  Activity,
+  Agent,
+  ApiToken,
+  Attempt,
+  AuditEvent,
+  Comment,
+  Event,
+  JoinToken,
+  StatusReport,
+  Task,
+} from '@flotilla/shared';
 
 const AT = '2030-01-01T00:00:00.000Z';
 
@@ -102,6 +113,19 @@ export const draining = (fields: Partial<Agent> = {}): Agent =>
     eligibility: 'ineligible',
     drain: { generation: 2, deadline: null, on_deadline: 'wait', reason: null, requested_at: AT },
     slots_used: 1,
+    ...fields,
+  });
+
+export const anActivity = (fields: Partial<Activity> = {}): Activity =>
+  Activity.parse({
+    at: AT,
+    type: 'task.create',
+    who: 'token:ci',
+    agent: null,
+    attempt: null,
+    comment_id: null,
+    text: null,
+    details: {},
     ...fields,
   });
 

@@ -1,4 +1,5 @@
 import {
+  Activity,
   Agent,
   ApiToken,
   Attempt,
@@ -19,7 +20,19 @@ import { z } from 'zod';
 import { VERSION } from '../version.ts';
 
 /** Answers that get a name in the document; everything else is named after its operation. */
-const named = { Agent, ApiToken, Attempt, AuditEvent, ClaimedTask, Comment, ErrorBody, JoinToken, Task, Workspace };
+const named = {
+  Activity,
+  Agent,
+  ApiToken,
+  Attempt,
+  AuditEvent,
+  ClaimedTask,
+  Comment,
+  ErrorBody,
+  JoinToken,
+  Task,
+  Workspace,
+};
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 type Components = Record<string, JsonSchema>;

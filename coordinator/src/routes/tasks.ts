@@ -3,6 +3,7 @@ import type { api } from '@flotilla/shared';
 import type { Handlers } from '../http/context.ts';
 import { appendLog } from '../logs/append.ts';
 import { readLog, selectLog } from '../logs/read.ts';
+import { listActivity } from '../tasks/activity/list.ts';
 import { assignTask, unassignTask } from '../tasks/assign.ts';
 import { cancelTask } from '../tasks/cancel.ts';
 import { claimNext, claimTasks } from '../tasks/claim/claim.ts';
@@ -33,6 +34,7 @@ export const taskHandlers: Handlers<typeof api.tasks> = {
   retry: ({ deps, principal, input }) => retryTask(deps, principal, input),
   release: ({ deps, principal, input }) => releaseTask(deps, principal, input),
   attempts: ({ deps, principal, input }) => listAttempts(deps, principal, input),
+  activity: ({ deps, principal, input }) => listActivity(deps, principal, input),
   readLog: async ({ deps, principal, input, caller }) => {
     // Looked up before the stream begins: an unknown task must still be a 404.
     const selected = await selectLog(deps, principal, input);

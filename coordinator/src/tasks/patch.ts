@@ -48,12 +48,12 @@ export const patchTask = (deps: Deps, principal: Principal, input: Input): Promi
     const verb = edgeFor(locked, wanted, fields);
     if (verb === null && Object.keys(fields).length === 0) return getTask(inner, principal, task.id);
     if (verb !== null) requireEdge(locked, verb);
-    await writeTask(inner, principal, locked, fields, verb);
+    const written = await writeTask(inner, principal, locked, fields, verb);
     await recordAudit(db, principal, {
       action: 'task.update',
       entity: 'task',
       entity_id: task.id,
-      details: { fields: Object.keys(input.body), status: wanted ?? null },
+      details: { fields: Object.keys(input.body), was: locked.status, ...written },
     });
     return getTask(inner, principal, task.id);
   });
@@ -88,7 +88,7 @@ const writeTask = async (
   task: TaskRow,
   fields: Omit<PatchTask, 'status'>,
   verb: TaskVerb | null,
-): Promise<void> => {
+): Promise<{ status: TaskStatus; assigned_to?: string | null }> => {
   const { sql } = deps.db;
   const [current] = await sql<
     { title: string; required_tags: string[]; executor: string | null; not_before: string | null; rejections: number }[]
@@ -131,6 +131,7 @@ const writeTask = async (
   ]);
   const claimable = (status === 'inbox' || status === 'assigned') && row?.deferred_until == null;
   announce(deps, claimable ? binding : null);
+  return { status, ...(assigned_to === task.assigned_to ? {} : { assigned_to }) };
 };
 
 const nextStatus = (task: TaskRow, verb: TaskVerb | null, assigned_to: string | null): TaskStatus => {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { taskStatuses } from '../states/task.ts';
+import { activityRoute } from './activity.ts';
 import { commaList, Count, IdParams, Name, NextCursor, PageQuery, QueryFlag, Tag, text } from './common.ts';
 import { route } from './route.ts';
 import { Attempt, CreateTask, logStreams, PatchTask, priorities, Task } from './task.ts';
@@ -134,6 +135,7 @@ export const taskRoutes = {
     output: z.object({ attempts: z.array(Attempt), next_cursor: NextCursor }),
     errors: ['not_found'],
   }),
+  activity: activityRoute,
   readLog: route({
     method: 'GET',
     path: '/tasks/:id/log',
