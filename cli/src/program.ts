@@ -22,6 +22,7 @@ import { addLogin } from './commands/login/login.ts';
 import { examples } from './commands/options.ts';
 import { addStatus } from './commands/status/show.ts';
 import { addTasksActivity } from './commands/tasks/activity.ts';
+import { addTasksApprove } from './commands/tasks/approve.ts';
 import { addTasksAssign } from './commands/tasks/assign.ts';
 import { addTasksAttempts } from './commands/tasks/attempts.ts';
 import { addTasksCancel } from './commands/tasks/cancel.ts';
@@ -32,8 +33,10 @@ import { addTasksEdit } from './commands/tasks/edit.ts';
 import { addTasksGet } from './commands/tasks/get.ts';
 import { addTasksList } from './commands/tasks/list.ts';
 import { addTasksLogs } from './commands/tasks/logs.ts';
+import { addTasksReject } from './commands/tasks/reject.ts';
 import { addTasksRelease } from './commands/tasks/release.ts';
 import { addTasksRetry } from './commands/tasks/retry.ts';
+import { addTasksReviews } from './commands/tasks/reviews.ts';
 import { addTasksUnassign } from './commands/tasks/unassign.ts';
 import { addTasksWhy } from './commands/tasks/why.ts';
 import { addTokensCreate } from './commands/tokens/create.ts';
@@ -58,6 +61,9 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
       addTasksWhy,
       addTasksComment,
       addTasksActivity,
+      addTasksApprove,
+      addTasksReject,
+      addTasksReviews,
       addTasksAttempts,
       addTasksEdit,
       addTasksAssign,

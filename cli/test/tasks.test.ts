@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { AppError } from '@flotilla/shared';
 import { describe, expect, it } from 'vitest';
 
-import { aComment, anActivity, anAttempt, aTask, running } from './lib/rows.ts';
+import { aComment, anActivity, anAttempt, aReview, aTask, running } from './lib/rows.ts';
 import { openSetting } from './lib/setting.ts';
 
 const { api, home } = await openSetting();
@@ -104,6 +104,26 @@ describe('comment', () => {
     expect(api.calls('comments.create')[1]?.body).toEqual({ text: 'line 1\nline 2\n' });
     expect((await home.run(['tasks', 'comment', '12', '  '])).code).toBe(2);
     expect(api.calls('comments.create')).toHaveLength(2);
+  });
+});
+
+describe('review', () => {
+  it('approves and rejects with feedback; a rejection needs it', async () => {
+    api.on('reviews.approve', () => aTask({ status: 'done' }));
+    api.on('reviews.reject', () => aTask({ status: 'failed', rejections: 3 }));
+    expect((await home.run(['tasks', 'approve', 'TASK-12'])).code).toBe(0);
+    expect((await home.run(['tasks', 'approve', '12', '--feedback', 'nice'])).code).toBe(0);
+    expect(api.calls('reviews.approve').map(({ body }) => body)).toEqual([{}, { feedback: 'nice' }]);
+    const rejected = await home.run(['tasks', 'reject', '12', '-'], { stdin: 'not yet\n' });
+    expect(rejected).toMatchObject({ code: 0, stderr: expect.stringContaining('failed') as string });
+    expect(api.calls('reviews.reject')[0]?.body).toEqual({ feedback: 'not yet\n' });
+    expect((await home.run(['tasks', 'reject', '12', ' '])).code).toBe(2);
+    expect((await home.run(['tasks', 'reject', '12'])).code).toBe(2);
+  });
+
+  it('lists the verdicts', async () => {
+    api.on('reviews.list', () => ({ reviews: [aReview()], next_cursor: null }));
+    expect((await home.run(['tasks', 'reviews', '12'])).stdout).toMatch(/rejected +1 +token:ci +.* ago +not yet/);
   });
 });
 

@@ -15,8 +15,28 @@ CREATE TABLE "task_comments" (
 	CONSTRAINT "task_comments_in_task" UNIQUE("workspace_id","task_id","id")
 );
 --> statement-breakpoint
+CREATE TABLE "quality_reviews" (
+	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "quality_reviews_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"workspace_id" bigint NOT NULL,
+	"task_id" bigint NOT NULL,
+	"attempt_id" bigint,
+	"verdict" text NOT NULL,
+	"feedback" text,
+	"comment_id" bigint,
+	"reviewer" text NOT NULL,
+	"reviewer_kind" text NOT NULL,
+	"reviewer_id" bigint NOT NULL,
+	"created_at" timestamptz DEFAULT flotilla_now() NOT NULL,
+	CONSTRAINT "quality_reviews_verdict" CHECK (verdict in ('approved', 'rejected'))
+);
+--> statement-breakpoint
+ALTER TABLE "tasks" ADD COLUMN "feedback" text;--> statement-breakpoint
 ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_reply_to_fk" FOREIGN KEY ("workspace_id","task_id","reply_to") REFERENCES "public"."task_comments"("workspace_id","task_id","id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_workspace_id_task_id_tasks_workspace_id_id_fk" FOREIGN KEY ("workspace_id","task_id") REFERENCES "public"."tasks"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_workspace_id_agent_id_agents_workspace_id_id_fk" FOREIGN KEY ("workspace_id","agent_id") REFERENCES "public"."agents"("workspace_id","id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "quality_reviews" ADD CONSTRAINT "quality_reviews_workspace_id_task_id_tasks_workspace_id_id_fk" FOREIGN KEY ("workspace_id","task_id") REFERENCES "public"."tasks"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "quality_reviews" ADD CONSTRAINT "quality_reviews_workspace_id_attempt_id_attempts_workspace_id_id_fk" FOREIGN KEY ("workspace_id","attempt_id") REFERENCES "public"."attempts"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "quality_reviews" ADD CONSTRAINT "quality_reviews_comment_fk" FOREIGN KEY ("workspace_id","task_id","comment_id") REFERENCES "public"."task_comments"("workspace_id","task_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "task_comments_reply" ON "task_comments" USING btree ("reply_to");--> statement-breakpoint
+CREATE INDEX "quality_reviews_task" ON "quality_reviews" USING btree ("task_id","id");--> statement-breakpoint
 CREATE INDEX "audit_task" ON "audit_events" USING btree ("entity_id","id") WHERE entity = 'task';

@@ -30,7 +30,9 @@ describe('allocate', () => {
   });
   const candidates = fc
     .array(candidate, { maxLength: 30 })
-    .map((rows) => rows.map((row, index): Candidate => ({ ...row, id: index + 1, title: '', description: '' })));
+    .map((rows) =>
+      rows.map((row, index): Candidate => ({ ...row, id: index + 1, title: '', description: '', feedback: null })),
+    );
   const requests = fc.array(
     fc.record({ wanted: fc.integer({ min: 0, max: 8 }), classes: fc.uniqueArray(fc.integer({ min: 1, max: 5 })) }),
     { maxLength: 6 },

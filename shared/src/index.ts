@@ -5,6 +5,7 @@ export * from './api/audit.ts';
 export * from './api/comments.ts';
 export * from './api/common.ts';
 export * from './api/events.ts';
+export * from './api/reviews.ts';
 export * from './api/route.ts';
 export * from './api/task.ts';
 export * from './api/tasks.ts';

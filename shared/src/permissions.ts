@@ -11,6 +11,7 @@ export const permissionsByRole = {
     'events:read',
     'tasks:write',
     'tasks:comment',
+    'tasks:review',
     'agents:operate',
     'agents:admin',
     'tokens:admin',

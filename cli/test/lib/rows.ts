@@ -7,6 +7,7 @@ import {
   Comment,
   Event,
   JoinToken,
+  Review,
   StatusReport,
   Task,
 } from '@flotilla/shared';
@@ -45,6 +46,7 @@ export const aTask = (fields: Partial<Task> = {}): Task => {
     dispatch_attempts: 0,
     stale_requeues: 0,
     rejections: 0,
+    feedback: null,
     resolution: null,
     result: null,
     failure: null,
@@ -141,6 +143,19 @@ export const aComment = (fields: Partial<Comment> = {}): Comment =>
     created_at: AT,
     edited_at: null,
     deleted_at: null,
+    ...fields,
+  });
+
+export const aReview = (fields: Partial<Review> = {}): Review =>
+  Review.parse({
+    id: 2,
+    task_id: 12,
+    attempt: 1,
+    verdict: 'rejected',
+    feedback: 'not yet',
+    comment_id: 7,
+    reviewer: 'token:ci',
+    created_at: '2020-01-01T00:00:00.000Z',
     ...fields,
   });
 

@@ -9,6 +9,7 @@ import { agentHandlers } from '../routes/agents.ts';
 import { commentHandlers } from '../routes/comments.ts';
 import { eventHandlers } from '../routes/events.ts';
 import { mountOperations } from '../routes/operations.ts';
+import { reviewHandlers } from '../routes/reviews.ts';
 import { taskHandlers } from '../routes/tasks.ts';
 import { apiTokenHandlers, joinTokenHandlers } from '../routes/tokens.ts';
 import { workspaceHandlers } from '../routes/workspaces.ts';
@@ -24,6 +25,7 @@ const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   agents: agentHandlers,
   tasks: taskHandlers,
   comments: commentHandlers,
+  reviews: reviewHandlers,
   events: eventHandlers,
   audit: auditHandlers,
 };

@@ -11,6 +11,7 @@ import {
   JoinToken,
   Json,
   listRoutes,
+  Review,
   type Route,
   Task,
   Workspace,
@@ -30,6 +31,7 @@ const named = {
   Comment,
   ErrorBody,
   JoinToken,
+  Review,
   Task,
   Workspace,
 };

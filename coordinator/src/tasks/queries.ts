@@ -17,7 +17,7 @@ const columns = (sql: Sql) => sql`
   t.id, t.workspace_id, t.queue_class_id, t.title, t.description, t.status, t.priority, t.due_date, t.tags, t.required_tags,
   coalesce(assigned.name, t.assigned_to) as assigned_to, t.assigned_agent_id, t.claimed_by_agent_id, claimer.name as claimed_by,
   t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.deferred_until, t.on_host_loss, t.review,
-  t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.resolution, t.result, t.failure,
+  t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.feedback, t.resolution, t.result, t.failure,
   spent.cost_usd_micros, spent.input_tokens, spent.output_tokens, t.cancel_requested_at, t.created_by, t.created_at, t.updated_at,
   t.started_at, t.completed_at, t.version`;
 

@@ -242,7 +242,7 @@ export const judge = (task: ModelTask, verdict: 'approve' | 'reject'): boolean =
   else {
     task.rejections += 1;
     task.cancel_requested = false;
-    move(task, 'reject', task.rejections > taskLimits.rejections ? 'failed' : queued(task));
+    move(task, 'reject', task.rejections >= taskLimits.rejections ? 'failed' : queued(task));
   }
   return true;
 };

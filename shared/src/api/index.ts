@@ -2,6 +2,7 @@ import { agentRoutes } from './agents.ts';
 import { auditRoutes } from './audit.ts';
 import { commentRoutes } from './comments.ts';
 import { eventRoutes } from './events.ts';
+import { reviewRoutes } from './reviews.ts';
 import type { Route } from './route.ts';
 import { taskRoutes } from './tasks.ts';
 import { apiTokenRoutes, joinTokenRoutes } from './tokens.ts';
@@ -15,6 +16,7 @@ export const api = {
   agents: agentRoutes,
   tasks: taskRoutes,
   comments: commentRoutes,
+  reviews: reviewRoutes,
   events: eventRoutes,
   audit: auditRoutes,
 };

@@ -81,6 +81,8 @@ export const Task = z.object({
   dispatch_attempts: z.int(),
   stale_requeues: z.int(),
   rejections: z.int(),
+  /** What the last rejection said; the next attempt reads it in its prompt. */
+  feedback: z.string().nullable(),
   resolution: z.string().nullable(),
   result: z.unknown(),
   failure: Failure.nullable(),

@@ -1,13 +1,11 @@
-import { text as readAll } from 'node:stream/consumers';
-
-import { CommentText } from '@flotilla/shared';
 import type { Command } from 'commander';
 
 import type { Cli } from '../../cli.ts';
 import { commentView } from '../../output/views/comment.ts';
 import { taskId } from '../../resolve.ts';
-import { checkInput, openSession } from '../../session.ts';
+import { openSession } from '../../session.ts';
 import { examples, mutates, wholeNumber } from '../options.ts';
+import { readFeedback } from './feedback.ts';
 
 export const addTasksComment = (tasks: Command, cli: Cli): void => {
   const command = tasks
@@ -21,7 +19,7 @@ export const addTasksComment = (tasks: Command, cli: Cli): void => {
     .option('--reply-to <comment>', 'the number of the comment that this answers', wholeNumber(1))
     .action(async (ref: string, given: string, { replyTo }: { replyTo?: number }, self: Command) => {
       const id = taskId(ref);
-      const text = checkInput(CommentText, given === '-' ? await readAll(cli.stdin) : given);
+      const text = await readFeedback(cli, given);
       const session = await openSession(cli, self);
       const body = { text, reply_to: replyTo };
       await session.out.one(

@@ -7,6 +7,7 @@ export type Candidate = {
   created_at: string;
   title: string;
   description: string;
+  feedback: string | null;
 };
 
 /** By code unit, as ISO strings sort as times; localeCompare would put "~" before every digit. */

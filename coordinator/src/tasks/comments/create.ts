@@ -57,8 +57,8 @@ const requireComment = async (db: Database, task_id: number, id: number): Promis
     throw new AppError('not_found', { sentence: `reply_to: task ${task_id} has no comment ${id}.` });
 };
 
-/** Stores a comment by a principal. */
-const insertComment = async (
+/** Stores a comment by a principal; also what a verb says in somebody's name (the feedback of a verdict). */
+export const insertComment = async (
   db: Database,
   principal: Principal,
   comment: { task_id: number; reply_to: number | null; text: string; mentions: string[] },
