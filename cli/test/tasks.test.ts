@@ -191,6 +191,8 @@ describe('looking', () => {
       'rover',
       '--tag',
       'x',
+      '--search',
+      'deploy -staging',
     ];
     expect((await home.run(['tasks', 'list', ...filters])).code).toBe(0);
     expect(api.calls('tasks.list')[0]?.query).toEqual({
@@ -199,6 +201,7 @@ describe('looking', () => {
       assigned_to: 'scout',
       claimed_by: 'rover',
       tag: 'x',
+      search: 'deploy -staging',
       limit: '50',
     });
   });

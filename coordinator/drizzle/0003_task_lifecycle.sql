@@ -30,6 +30,12 @@ CREATE TABLE "quality_reviews" (
 	CONSTRAINT "quality_reviews_verdict" CHECK (verdict in ('approved', 'rejected'))
 );
 --> statement-breakpoint
+CREATE TABLE "task_search" (
+	"task_id" bigint PRIMARY KEY NOT NULL,
+	"workspace_id" bigint NOT NULL,
+	"document" "tsvector" NOT NULL
+);
+--> statement-breakpoint
 ALTER TABLE "tasks" ADD COLUMN "feedback" text;--> statement-breakpoint
 ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_reply_to_fk" FOREIGN KEY ("workspace_id","task_id","reply_to") REFERENCES "public"."task_comments"("workspace_id","task_id","id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_workspace_id_task_id_tasks_workspace_id_id_fk" FOREIGN KEY ("workspace_id","task_id") REFERENCES "public"."tasks"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -37,6 +43,12 @@ ALTER TABLE "task_comments" ADD CONSTRAINT "task_comments_workspace_id_agent_id_
 ALTER TABLE "quality_reviews" ADD CONSTRAINT "quality_reviews_workspace_id_task_id_tasks_workspace_id_id_fk" FOREIGN KEY ("workspace_id","task_id") REFERENCES "public"."tasks"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "quality_reviews" ADD CONSTRAINT "quality_reviews_workspace_id_attempt_id_attempts_workspace_id_id_fk" FOREIGN KEY ("workspace_id","attempt_id") REFERENCES "public"."attempts"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "quality_reviews" ADD CONSTRAINT "quality_reviews_comment_fk" FOREIGN KEY ("workspace_id","task_id","comment_id") REFERENCES "public"."task_comments"("workspace_id","task_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "task_search" ADD CONSTRAINT "task_search_workspace_id_task_id_tasks_workspace_id_id_fk" FOREIGN KEY ("workspace_id","task_id") REFERENCES "public"."tasks"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "task_comments_reply" ON "task_comments" USING btree ("reply_to");--> statement-breakpoint
 CREATE INDEX "quality_reviews_task" ON "quality_reviews" USING btree ("task_id","id");--> statement-breakpoint
-CREATE INDEX "audit_task" ON "audit_events" USING btree ("entity_id","id") WHERE entity = 'task';
+CREATE INDEX "task_search_document" ON "task_search" USING gin ("document");--> statement-breakpoint
+CREATE INDEX "audit_task" ON "audit_events" USING btree ("entity_id","id") WHERE entity = 'task';--> statement-breakpoint
+-- Tasks that were there before can be found as well. The same document as coordinator/src/tasks/search/index-task.ts.
+INSERT INTO "task_search" ("task_id", "workspace_id", "document")
+SELECT "id", "workspace_id", setweight(to_tsvector('simple', "title"), 'A') || setweight(to_tsvector('simple', left("description", 60000)), 'B')
+FROM "tasks";

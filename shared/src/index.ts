@@ -8,6 +8,7 @@ export * from './api/events.ts';
 export * from './api/reviews.ts';
 export * from './api/route.ts';
 export * from './api/task.ts';
+export * from './api/task-filters.ts';
 export * from './api/tasks.ts';
 export * from './api/tokens.ts';
 export * from './api/work.ts';

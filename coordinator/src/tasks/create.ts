@@ -8,6 +8,7 @@ import { announce } from './announce.ts';
 import { bindTask } from './bind.ts';
 import { getTask } from './queries.ts';
 import { normalizeTags } from './queue-classes.ts';
+import { indexNewTask } from './search/index-task.ts';
 
 /** Creates a task: in the backlog, in the inbox, or assigned when a name is given. */
 export const createTask = (
@@ -37,6 +38,7 @@ export const createTask = (
         ${body.on_host_loss ?? 'requeue'}, ${body.review ?? 'auto'}, ${JSON.stringify(body.metadata ?? {})}::text::jsonb, ${principalLabel(principal)})
       returning id, deferred_until`;
     if (row === undefined) throw new Error('insert returned no row');
+    await indexNewTask(db, row.id, { title: body.title, description: body.description ?? '' });
     const summary = { status, assigned_to };
     await recordEvents(db, [
       {

@@ -22,6 +22,7 @@ import { lockTask, requireEdge } from './lock-task.ts';
 import { getTask } from './queries.ts';
 import { normalizeTags } from './queue-classes.ts';
 import { recordReview } from './reviews/record.ts';
+import { indexTask } from './search/index-task.ts';
 
 type Input = RouteInput<typeof api.tasks.patch> & { if_match?: number };
 
@@ -138,6 +139,8 @@ const writeTask = async (
       cancel_requested_at = case when ${verb !== 'reject'} then cancel_requested_at end, rejections = ${rejections},
       feedback = case when ${verb === 'reject'} then ${feedback} when ${verb !== 'approve'} then feedback end, version = version + 1, updated_at = flotilla_now()
     where id = ${task.id} returning version, deferred_until`;
+  if (fields.title !== undefined || fields.description !== undefined || feedback !== null)
+    await indexTask(deps.db, task.id);
   await recordEvents(deps.db, [
     {
       type:

@@ -1,10 +1,11 @@
-import { AppError, type Attempt, taskMachine, type Task, type TaskStatus } from '@flotilla/shared';
+import { AppError, type Attempt, taskMachine, type Task, type TaskFilters, type TaskStatus } from '@flotilla/shared';
 import type { api, RouteInput } from '@flotilla/shared';
 
 import { decodeCursor, pageOf } from '../db/page.ts';
 import type { Sql } from '../db/client.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { searchTasks } from './search/list.ts';
 import { explainWaiting } from './waiting-for.ts';
 
 type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
@@ -88,25 +89,42 @@ export type VisibleTask = {
 };
 
 type List = RouteInput<typeof api.tasks.list>['query'];
+type Page = { tasks: Task[]; next_cursor: string | null };
 
-/** A page of tasks, newest first. */
-export const listTasks = async (
-  deps: Deps,
-  principal: Principal,
-  query: List,
-): Promise<{ tasks: Task[]; next_cursor: string | null }> => {
+/** What a list's filters but the search mean for `tasks t` and its joins. */
+const matching = (sql: Sql, principal: Principal, filters: TaskFilters) => sql`
+  ${visible(sql, principal)}
+  ${filters.status === undefined ? sql`` : sql`and t.status = any(${filters.status}::text[])`}
+  ${filters.priority === undefined ? sql`` : sql`and t.priority = any(${filters.priority}::text[])`}
+  ${filters.assigned_to === undefined ? sql`` : sql`and coalesce(assigned.name, t.assigned_to) = ${filters.assigned_to}`}
+  ${filters.claimed_by === undefined ? sql`` : sql`and claimer.name = ${filters.claimed_by}`}
+  ${filters.tag === undefined ? sql`` : sql`and ${filters.tag} = any(t.tags)`}`;
+
+/** A page of tasks, newest first; of a search, best first. */
+export const listTasks = async (deps: Deps, principal: Principal, query: List): Promise<Page> => {
   const { sql } = deps.db;
+  if (query.search !== undefined) return listFound(deps, principal, { ...query, search: query.search });
   const rows = await sql<Row[]>`
     select ${columns(sql)} from tasks t ${joins(sql)}
-    where ${visible(sql, principal)} and t.id < ${decodeCursor(query.cursor)}
-      ${query.status === undefined ? sql`` : sql`and t.status = any(${query.status}::text[])`}
-      ${query.priority === undefined ? sql`` : sql`and t.priority = any(${query.priority}::text[])`}
-      ${query.assigned_to === undefined ? sql`` : sql`and coalesce(assigned.name, t.assigned_to) = ${query.assigned_to}`}
-      ${query.claimed_by === undefined ? sql`` : sql`and claimer.name = ${query.claimed_by}`}
-      ${query.tag === undefined ? sql`` : sql`and ${query.tag} = any(t.tags)`}
+    where ${matching(sql, principal, query)} and t.id < ${decodeCursor(query.cursor)}
     order by t.id desc limit ${query.limit + 1}`;
   const { items, next_cursor } = pageOf(rows, query.limit);
   return { tasks: await present(deps, items), next_cursor };
+};
+
+const listFound = async (deps: Deps, principal: Principal, query: List & { search: string }): Promise<Page> => {
+  const { sql } = deps.db;
+  const { ids, next_cursor } = await searchTasks(
+    deps,
+    query,
+    sql`from task_search s join tasks t on t.id = s.task_id
+      left join agents assigned on assigned.id = t.assigned_agent_id
+      left join agents claimer on claimer.id = t.claimed_by_agent_id
+      where ${matching(sql, principal, query)}`,
+  );
+  const rows = await sql<Row[]>`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = any(${ids}::bigint[])`;
+  const byId = new Map((await present(deps, rows)).map((task) => [task.id, task]));
+  return { tasks: ids.flatMap((id) => byId.get(id) ?? []), next_cursor };
 };
 
 /** The attempts of a task, newest first. */

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
-import { taskStatuses } from '../states/task.ts';
 import { activityRoute } from './activity.ts';
-import { commaList, Count, IdParams, Name, NextCursor, PageQuery, QueryFlag, Tag, text } from './common.ts';
+import { Count, IdParams, Name, NextCursor, PageQuery, QueryFlag, text } from './common.ts';
 import { route } from './route.ts';
-import { Attempt, CreateTask, logStreams, PatchTask, priorities, Task } from './task.ts';
+import { Attempt, CreateTask, logStreams, PatchTask, Task } from './task.ts';
+import { TaskFilters } from './task-filters.ts';
 import { workRoutes } from './work.ts';
 
 const asPerson = { tag: 'tasks', audience: 'person', params: IdParams, status: 200, output: Task } as const;
@@ -29,16 +29,10 @@ export const taskRoutes = {
     method: 'GET',
     path: '/tasks',
     tag: 'tasks',
-    summary: 'List tasks, newest first',
+    summary: 'List tasks, newest first; with `search`, the best matches first',
     permission: 'tasks:read',
     audience: 'person',
-    query: PageQuery.extend({
-      status: commaList(z.enum(taskStatuses)).optional(),
-      priority: commaList(z.enum(priorities)).optional(),
-      assigned_to: Name.optional(),
-      claimed_by: Name.optional(),
-      tag: Tag.optional(),
-    }),
+    query: PageQuery.extend(TaskFilters.shape),
     status: 200,
     output: z.object({ tasks: z.array(Task), next_cursor: NextCursor }),
     errors: [],

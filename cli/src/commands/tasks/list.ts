@@ -14,6 +14,7 @@ type Options = PageOptions & {
   assignedTo?: string;
   claimedBy?: string;
   tag?: string;
+  search?: string;
 };
 
 export const addTasksList = (tasks: Command, cli: Cli): void => {
@@ -22,13 +23,15 @@ export const addTasksList = (tasks: Command, cli: Cli): void => {
     command,
     'tasks list --status inbox,assigned',
     'tasks list --claimed-by scout -o wide',
+    'tasks list --search \'deploy "disk full" -staging\'',
     'tasks list --status failed --all -o name | xargs -n1 flotilla tasks retry',
   )
     .option('--status <statuses>', `some of ${taskStatuses.join(', ')}`, someOf(taskStatuses))
     .option('--priority <priorities>', `some of ${priorities.join(', ')}`, someOf(priorities))
     .option('--assigned-to <agent>', 'assigned to this agent')
     .option('--claimed-by <agent>', 'being worked on by this agent')
-    .option('--tag <tag>', 'with this label');
+    .option('--tag <tag>', 'with this label')
+    .option('--search <words>', 'with these words in title, description or comments, best first');
   pages(command).action(async (options: Options, self: Command) => {
     const session = await openSession(cli, self);
     const filters = {
@@ -37,6 +40,7 @@ export const addTasksList = (tasks: Command, cli: Cli): void => {
       assigned_to: options.assignedTo === undefined ? undefined : await agentName(session, options.assignedTo),
       claimed_by: options.claimedBy === undefined ? undefined : await agentName(session, options.claimedBy),
       tag: options.tag,
+      search: options.search,
     };
     await printPages(session, 'tasks', taskView, options, async (page) => {
       const { tasks: rows, next_cursor } = await session.client.tasks.list({ query: { ...page, ...filters } });

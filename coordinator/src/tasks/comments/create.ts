@@ -9,6 +9,7 @@ import { announce } from '../announce.ts';
 import { lockTask } from '../lock-task.ts';
 import { patchTask } from '../patch.ts';
 import { requireTask } from '../queries.ts';
+import { indexTask } from '../search/index-task.ts';
 import { knownMentions } from './mentions.ts';
 import { readComment } from './queries.ts';
 
@@ -47,6 +48,7 @@ export const createComment = (
     const [first] = mentions;
     if (first !== undefined && roleGrants(principal.role, 'tasks:write'))
       await assignMentioned(inner, principal, task.id, first);
+    await indexTask(db, task.id);
     announce(inner, null);
     return readComment(db.sql, id);
   });

@@ -2,16 +2,18 @@ import { recordAudit } from '../../audit/record.ts';
 import type { Database } from '../../db/database.ts';
 import { recordEvents } from '../../events/record.ts';
 import type { Principal } from '../../principal.ts';
+import { indexTask } from '../search/index-task.ts';
 import type { VisibleTask } from '../queries.ts';
 
 const types = { edit: 'task.comment_edited', delete: 'task.comment_deleted' } as const;
 
-/** Event and audit of a change to a comment. */
+/** Event and audit of a change to a comment, and what can be found of it. */
 export const recordChange = async (
   db: Database,
   principal: Principal,
   { task, comment_id, what }: { task: VisibleTask; comment_id: number; what: keyof typeof types },
 ): Promise<void> => {
+  await indexTask(db, task.id);
   await recordEvents(db, [
     {
       type: types[what],
