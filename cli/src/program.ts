@@ -30,6 +30,7 @@ import { addTasksComment } from './commands/tasks/comment.ts';
 import { addTasksCreate } from './commands/tasks/create.ts';
 import { addTasksDelete } from './commands/tasks/delete.ts';
 import { addTasksEdit } from './commands/tasks/edit.ts';
+import { addTasksExport } from './commands/tasks/export.ts';
 import { addTasksGet } from './commands/tasks/get.ts';
 import { addTasksList } from './commands/tasks/list.ts';
 import { addTasksLogs } from './commands/tasks/logs.ts';
@@ -56,6 +57,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
     [
       addTasksCreate,
       addTasksList,
+      addTasksExport,
       addTasksGet,
       addTasksLogs,
       addTasksWhy,

@@ -1,10 +1,11 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { AppError } from '@flotilla/shared';
 import { describe, expect, it } from 'vitest';
 
 import { aComment, anActivity, anAttempt, aReview, aTask, running } from './lib/rows.ts';
+import { RAW } from './lib/fake-api.ts';
 import { openSetting } from './lib/setting.ts';
 
 const { api, home } = await openSetting();
@@ -204,6 +205,29 @@ describe('looking', () => {
       search: 'deploy -staging',
       limit: '50',
     });
+  });
+
+  it('export copies the file to stdout or to a new file, and passes the filters on', async () => {
+    api.on('tasks.exportAll', (_call, response) => {
+      response.writeHead(200, { 'content-type': 'text/csv' }).end('ref,title\r\nTASK-12,x\r\n');
+      return RAW;
+    });
+    const run = await home.run(['tasks', 'export', '--format', 'csv', '--status', 'done', '--search', 'x']);
+    expect(run).toEqual({ code: 0, stdout: 'ref,title\r\nTASK-12,x\r\n', stderr: '' });
+    expect(api.calls('tasks.exportAll')[0]?.query).toEqual({ format: 'csv', status: 'done', search: 'x' });
+    const file = join(home.dir, 'tasks.csv');
+    expect((await home.run(['tasks', 'export', '--format', 'csv', '--out', file])).code).toBe(0);
+    expect(await readFile(file, 'utf8')).toContain('TASK-12');
+    // Nothing is overwritten.
+    expect((await home.run(['tasks', 'export', '--out', file])).code).toBe(2);
+    api.on('tasks.exportAll', (_call, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).write('{"tasks":[');
+      setTimeout(() => response.destroy(), 50);
+      return RAW;
+    });
+    const half = join(home.dir, 'half.json');
+    expect((await home.run(['tasks', 'export', '--out', half])).code).toBe(1);
+    await expect(readFile(half)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it('get shows all fields and the texts', async () => {

@@ -135,7 +135,7 @@ export const callRoute = async (
   const response = await (options.transport ?? fetchTransport)(request);
   if (!response.ok) throw await readError(response);
   const output = route.output;
-  if (output === 'text' || output === 'event-stream') return response;
+  if (output === 'text' || output === 'event-stream' || output === 'file') return response;
   if (output === 'none') {
     await response.arrayBuffer();
     if (response.status !== 204) throw new BadAnswerError(`HTTP ${response.status} where 204 was expected`);

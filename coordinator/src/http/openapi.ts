@@ -128,6 +128,13 @@ const success = (operation: string, { output, status, repeatable }: Route): Reco
   if (output === 'none') return { 204: { description: 'Done.' } };
   if (output === 'text')
     return { 200: { description: 'Text.', content: { 'text/plain': { schema: { type: 'string' } } } } };
+  if (output === 'file')
+    return {
+      200: {
+        description: 'A file to save.',
+        content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } },
+      },
+    };
   if (output === 'event-stream')
     return {
       200: { description: 'Server-sent events.', content: { 'text/event-stream': { schema: { type: 'string' } } } },

@@ -10,6 +10,7 @@ import { claimNext, claimTasks } from '../tasks/claim/claim.ts';
 import { completeTask } from '../tasks/complete.ts';
 import { createTask } from '../tasks/create.ts';
 import { deleteTask } from '../tasks/delete.ts';
+import { exportTasks } from '../tasks/export/export.ts';
 import { failTask } from '../tasks/fail.ts';
 import { patchTask } from '../tasks/patch.ts';
 import { getTask, listAttempts, listTasks } from '../tasks/queries.ts';
@@ -25,6 +26,7 @@ export const taskHandlers: Handlers<typeof api.tasks> = {
   list: ({ deps, principal, input }) => listTasks(deps, principal, input.query),
   next: ({ deps, principal, input, caller }) => claimNext(deps, principal, input, caller),
   claim: ({ deps, principal, input, caller }) => claimTasks(deps, principal, input, caller),
+  exportAll: ({ deps, principal, input }) => exportTasks(deps, principal, input.query),
   get: ({ deps, principal, input }) => getTask(deps, principal, input.params.id),
   patch: ({ deps, principal, input, if_match }) => patchTask(deps, principal, { ...input, if_match }),
   delete: ({ deps, principal, input }) => deleteTask(deps, principal, input),

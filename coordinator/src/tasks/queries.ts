@@ -112,6 +112,22 @@ export const listTasks = async (deps: Deps, principal: Principal, query: List): 
   return { tasks: await present(deps, items), next_cursor };
 };
 
+/** Tasks below an id, newest first; `words` are a parsed search (null: one that nothing matches). */
+export const listSlice = async (
+  deps: Deps,
+  principal: Principal,
+  slice: TaskFilters & { words: string | null | undefined; before: number; limit: number },
+): Promise<Task[]> => {
+  const { sql } = deps.db;
+  if (slice.words === null) return [];
+  const rows = await sql<Row[]>`
+    select ${columns(sql)} from tasks t ${joins(sql)}
+    where ${matching(sql, principal, slice)} and t.id < ${slice.before}
+      ${slice.words === undefined ? sql`` : sql`and t.id in (select task_id from task_search where document @@ ${slice.words}::tsquery)`}
+    order by t.id desc limit ${slice.limit}`;
+  return present(deps, rows);
+};
+
 const listFound = async (deps: Deps, principal: Principal, query: List & { search: string }): Promise<Page> => {
   const { sql } = deps.db;
   const { ids, next_cursor } = await searchTasks(

@@ -5,8 +5,8 @@ import type { RoutePermission } from '../permissions.ts';
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
 
-/** What a 2xx answer carries: JSON by a schema, nothing (204), plain text, or an SSE stream. */
-export type Output = z.ZodType | 'none' | 'text' | 'event-stream';
+/** What a 2xx answer carries: JSON by a schema, nothing (204), plain text, an SSE stream, or a file to save. */
+export type Output = z.ZodType | 'none' | 'text' | 'event-stream' | 'file';
 
 type Shape = z.ZodObject | undefined;
 
@@ -83,7 +83,7 @@ export type CallInput<R> =
         Part<'body', B extends 'bytes' ? Uint8Array : InputOr<B, undefined>>
     : never;
 
-/** What the endpoint answers, parsed. `text` and `event-stream` answer the raw response to read from. */
+/** What the endpoint answers, parsed. `text`, `event-stream` and `file` answer the raw response to read from. */
 export type RouteOutput<R> =
   R extends Route<Shape, Shape, z.ZodType | 'bytes' | undefined, infer Out>
     ? Out extends z.ZodType

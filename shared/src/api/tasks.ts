@@ -7,6 +7,8 @@ import { Attempt, CreateTask, logStreams, PatchTask, Task } from './task.ts';
 import { TaskFilters } from './task-filters.ts';
 import { workRoutes } from './work.ts';
 
+export const exportFormats = ['json', 'csv'] as const;
+
 const asPerson = { tag: 'tasks', audience: 'person', params: IdParams, status: 200, output: Task } as const;
 
 /** Everything under /tasks. The agent's routes stand first: /tasks/next and /tasks/claim must not be read as ids. */
@@ -35,6 +37,20 @@ export const taskRoutes = {
     query: PageQuery.extend(TaskFilters.shape),
     status: 200,
     output: z.object({ tasks: z.array(Task), next_cursor: NextCursor }),
+    errors: [],
+  }),
+  exportAll: route({
+    method: 'GET',
+    path: '/tasks/export',
+    tag: 'tasks',
+    summary: 'Save all tasks that match as a JSON or CSV file, newest first',
+    description:
+      'Streamed. In CSV a text that a spreadsheet would take for a formula has an apostrophe in front. An answer that breaks off is not whole.',
+    permission: 'tasks:read',
+    audience: 'person',
+    query: TaskFilters.extend({ format: z.enum(exportFormats).default('json') }),
+    status: 200,
+    output: 'file',
     errors: [],
   }),
   get: route({
