@@ -25,10 +25,12 @@ import { addTasksActivity } from './commands/tasks/activity.ts';
 import { addTasksApprove } from './commands/tasks/approve.ts';
 import { addTasksAssign } from './commands/tasks/assign.ts';
 import { addTasksAttempts } from './commands/tasks/attempts.ts';
+import { addTasksBulk } from './commands/tasks/bulk.ts';
 import { addTasksCancel } from './commands/tasks/cancel.ts';
 import { addTasksComment } from './commands/tasks/comment.ts';
 import { addTasksCreate } from './commands/tasks/create.ts';
 import { addTasksDelete } from './commands/tasks/delete.ts';
+import { addTasksDuplicate } from './commands/tasks/duplicate.ts';
 import { addTasksEdit } from './commands/tasks/edit.ts';
 import { addTasksExport } from './commands/tasks/export.ts';
 import { addTasksGet } from './commands/tasks/get.ts';
@@ -74,6 +76,8 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
       addTasksRelease,
       addTasksRetry,
       addTasksDelete,
+      addTasksBulk,
+      addTasksDuplicate,
     ],
   ],
   [

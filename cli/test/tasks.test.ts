@@ -178,6 +178,43 @@ describe('changing a task', () => {
   });
 });
 
+describe('many at once', () => {
+  it('bulk sends one request, shows each outcome, and ends badly when one was refused', async () => {
+    const outcomes = [
+      { id: 12, ok: true, status: 'backlog' as const, error: null },
+      { id: 13, ok: false, status: null, error: { code: 'not_found', message: 'There is no task 13.' } },
+    ];
+    api.on('tasks.bulk', () => ({ outcomes, succeeded: 1, failed: 1 }));
+    const run = await home.run(['tasks', 'bulk', 'labels', 'TASK-12', '13', '--add', 'a,b', '--remove', 'c']);
+    expect(run.code).toBe(1);
+    expect(run.stdout).toMatch(/TASK-12 +backlog +-\nTASK-13 +- +There is no task 13/);
+    expect(api.calls('tasks.bulk')[0]?.body).toEqual({
+      ids: [12, 13],
+      action: 'labels',
+      add_tags: ['a', 'b'],
+      remove_tags: ['c'],
+    });
+    api.on('tasks.bulk', () => ({ outcomes: outcomes.slice(0, 1), succeeded: 1, failed: 0 }));
+    expect((await home.run(['tasks', 'bulk', 'backlog', '-'], { stdin: 'TASK-12\n14\n' })).code).toBe(0);
+    expect(api.calls('tasks.bulk')[1]?.body).toEqual({ ids: [12, 14], action: 'backlog' });
+    // What destroys asks; what is not whole is not sent.
+    expect((await home.run(['tasks', 'bulk', 'delete', '12'])).code).toBe(2);
+    expect((await home.run(['tasks', 'bulk', 'assign', '12'])).code).toBe(2);
+    expect((await home.run(['tasks', 'bulk', 'fly', '12'])).code).toBe(2);
+    expect(api.calls('tasks.bulk')).toHaveLength(2);
+    expect((await home.run(['tasks', 'bulk', 'delete', '12', '--yes'])).code).toBe(0);
+  });
+
+  it('duplicate', async () => {
+    api.on('tasks.duplicate', () => aTask({ id: 13 }));
+    const { stdout } = await home.run(['tasks', 'duplicate', '12', '--title', 'Again', '--backlog', '-o', 'name']);
+    expect(stdout).toBe('TASK-13\n');
+    const [call] = api.calls('tasks.duplicate');
+    expect(call).toMatchObject({ params: { id: '12' }, body: { title: 'Again', status: 'backlog' } });
+    expect(call?.headers['idempotency-key']).toMatch(/^[0-9a-f-]{36}$/);
+  });
+});
+
 describe('looking', () => {
   it('list passes the filters on', async () => {
     api.on('tasks.list', () => ({ tasks: [], next_cursor: null }));

@@ -5,11 +5,13 @@ import { appendLog } from '../logs/append.ts';
 import { readLog, selectLog } from '../logs/read.ts';
 import { listActivity } from '../tasks/activity/list.ts';
 import { assignTask, unassignTask } from '../tasks/assign.ts';
+import { bulkTasks } from '../tasks/bulk/bulk.ts';
 import { cancelTask } from '../tasks/cancel.ts';
 import { claimNext, claimTasks } from '../tasks/claim/claim.ts';
 import { completeTask } from '../tasks/complete.ts';
 import { createTask } from '../tasks/create.ts';
 import { deleteTask } from '../tasks/delete.ts';
+import { duplicateTask } from '../tasks/duplicate.ts';
 import { exportTasks } from '../tasks/export/export.ts';
 import { failTask } from '../tasks/fail.ts';
 import { patchTask } from '../tasks/patch.ts';
@@ -23,6 +25,8 @@ import { watchRights } from '../tokens/authenticate.ts';
 
 export const taskHandlers: Handlers<typeof api.tasks> = {
   create: ({ deps, principal, input }) => createTask(deps, principal, input),
+  bulk: ({ deps, principal, input }) => bulkTasks(deps, principal, input),
+  duplicate: ({ deps, principal, input }) => duplicateTask(deps, principal, input),
   list: ({ deps, principal, input }) => listTasks(deps, principal, input.query),
   next: ({ deps, principal, input, caller }) => claimNext(deps, principal, input, caller),
   claim: ({ deps, principal, input, caller }) => claimTasks(deps, principal, input, caller),

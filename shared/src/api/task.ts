@@ -147,7 +147,7 @@ const editable = {
   metadata: Metadata,
 };
 
-const Title = text(500).refine((value) => value.trim() !== '', 'must not be blank');
+export const Title = text(500).refine((value) => value.trim() !== '', 'must not be blank');
 
 export const CreateTask = z.strictObject({
   title: Title,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { activityRoute } from './activity.ts';
+import { bulkRoutes } from './bulk.ts';
 import { Count, IdParams, Name, NextCursor, PageQuery, QueryFlag, text } from './common.ts';
 import { route } from './route.ts';
 import { Attempt, CreateTask, logStreams, PatchTask, Task } from './task.ts';
@@ -14,6 +15,7 @@ const asPerson = { tag: 'tasks', audience: 'person', params: IdParams, status: 2
 /** Everything under /tasks. The agent's routes stand first: /tasks/next and /tasks/claim must not be read as ids. */
 export const taskRoutes = {
   ...workRoutes,
+  ...bulkRoutes,
   create: route({
     method: 'POST',
     path: '/tasks',
