@@ -24,12 +24,14 @@ import { addStatus } from './commands/status/show.ts';
 import { addTasksActivity } from './commands/tasks/activity.ts';
 import { addTasksApprove } from './commands/tasks/approve.ts';
 import { addTasksAssign } from './commands/tasks/assign.ts';
+import { addTasksAttachments } from './commands/tasks/attachments.ts';
 import { addTasksAttempts } from './commands/tasks/attempts.ts';
 import { addTasksBulk } from './commands/tasks/bulk.ts';
 import { addTasksCancel } from './commands/tasks/cancel.ts';
 import { addTasksComment } from './commands/tasks/comment.ts';
 import { addTasksCreate } from './commands/tasks/create.ts';
 import { addTasksDelete } from './commands/tasks/delete.ts';
+import { addTasksDownload } from './commands/tasks/download.ts';
 import { addTasksDuplicate } from './commands/tasks/duplicate.ts';
 import { addTasksEdit } from './commands/tasks/edit.ts';
 import { addTasksExport } from './commands/tasks/export.ts';
@@ -69,6 +71,8 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
       addTasksReject,
       addTasksReviews,
       addTasksAttempts,
+      addTasksAttachments,
+      addTasksDownload,
       addTasksEdit,
       addTasksAssign,
       addTasksUnassign,

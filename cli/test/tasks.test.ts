@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { AppError } from '@flotilla/shared';
 import { describe, expect, it } from 'vitest';
 
-import { aComment, anActivity, anAttempt, aReview, aTask, running } from './lib/rows.ts';
+import { aComment, anActivity, anAttachment, anAttempt, aReview, aTask, running } from './lib/rows.ts';
 import { RAW } from './lib/fake-api.ts';
 import { openSetting } from './lib/setting.ts';
 
@@ -175,6 +175,30 @@ describe('changing a task', () => {
       stdout: '',
       stderr: 'Deleted TASK-12.\n',
     });
+  });
+});
+
+describe('attachments', () => {
+  const answerWith = (text: string) =>
+    api.on('attachments.download', (_call, response) => {
+      response.writeHead(200, { 'content-type': 'text/plain' }).end(text);
+      return RAW;
+    });
+
+  it('are listed, and downloaded by name or number: the newest of a name', async () => {
+    const attachments = [anAttachment({ id: 4 }), anAttachment({ id: 3 }), anAttachment({ id: 2, name: '.profile' })];
+    api.on('attachments.list', () => ({ attachments, next_cursor: null }));
+    answerWith('hello!');
+    expect((await home.run(['tasks', 'attachments', '12'])).stdout).toMatch(/#4 +report.txt +6 +text\/plain/);
+    const out = join(home.dir, 'got.txt');
+    expect((await home.run(['tasks', 'download', '12', 'report.txt', '--out', out])).code).toBe(0);
+    expect(await readFile(out, 'utf8')).toBe('hello!');
+    expect(api.calls('attachments.download')[0]?.params).toEqual({ id: '12', attachment_id: '4' });
+    expect(await home.run(['tasks', 'download', '12', '3', '--out', '-'])).toMatchObject({ code: 0, stdout: 'hello!' });
+    expect(api.calls('attachments.download')[1]?.params).toEqual({ id: '12', attachment_id: '3' });
+    expect((await home.run(['tasks', 'download', '12', 'other.txt'])).code).toBe(1);
+    // An agent's file must not become one that a shell reads.
+    expect((await home.run(['tasks', 'download', '12', '.profile'])).code).toBe(2);
   });
 });
 

@@ -117,7 +117,7 @@ export const callRoute = async (
   call: CallOptions,
 ): Promise<unknown> => {
   const token = typeof options.token === 'function' ? options.token() : options.token;
-  const bytes = route.body === 'bytes';
+  const bytes = route.body === 'bytes' || route.body === 'stream';
   const request: TransportRequest = {
     method: route.method,
     url: buildUrl(options.base_url, route, input),

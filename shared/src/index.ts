@@ -1,6 +1,7 @@
 export { api, listRoutes } from './api/index.ts';
 export * from './api/activity.ts';
 export * from './api/agents.ts';
+export * from './api/attachments.ts';
 export * from './api/audit.ts';
 export * from './api/bulk.ts';
 export * from './api/comments.ts';

@@ -18,8 +18,8 @@ export const permissionsByRole = {
     'audit:read',
     'workspaces:admin',
   ],
-  agent: ['agent:self', 'agent:run', 'tasks:read', 'tasks:comment', 'agents:read', 'events:read'],
-  attempt: ['attempt:self', 'tasks:read', 'tasks:comment'],
+  agent: ['agent:self', 'agent:run', 'tasks:read', 'tasks:comment', 'tasks:attach', 'agents:read', 'events:read'],
+  attempt: ['attempt:self', 'tasks:read', 'tasks:comment', 'tasks:attach'],
 } as const;
 
 export type Role = keyof typeof permissionsByRole;

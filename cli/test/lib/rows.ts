@@ -1,4 +1,5 @@
 import {
+  Attachment,
   Activity,
   Agent,
   ApiToken,
@@ -156,6 +157,20 @@ export const aReview = (fields: Partial<Review> = {}): Review =>
     comment_id: 7,
     reviewer: 'token:ci',
     created_at: '2020-01-01T00:00:00.000Z',
+    ...fields,
+  });
+
+export const anAttachment = (fields: Partial<Attachment> = {}): Attachment =>
+  Attachment.parse({
+    id: 3,
+    task_id: 12,
+    attempt: 1,
+    agent: 'scout',
+    name: 'report.txt',
+    content_type: 'text/plain',
+    size: 6,
+    sha256: '0'.repeat(64),
+    created_at: AT,
     ...fields,
   });
 

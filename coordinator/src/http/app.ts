@@ -6,6 +6,7 @@ import { Hono } from 'hono';
 import type { Deps } from '../deps.ts';
 import { auditHandlers } from '../routes/audit.ts';
 import { agentHandlers } from '../routes/agents.ts';
+import { attachmentHandlers } from '../routes/attachments.ts';
 import { commentHandlers } from '../routes/comments.ts';
 import { eventHandlers } from '../routes/events.ts';
 import { mountOperations } from '../routes/operations.ts';
@@ -26,6 +27,7 @@ const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   tasks: taskHandlers,
   comments: commentHandlers,
   reviews: reviewHandlers,
+  attachments: attachmentHandlers,
   events: eventHandlers,
   audit: auditHandlers,
 };

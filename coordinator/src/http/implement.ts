@@ -69,7 +69,13 @@ const parseInput = async (deps: Deps, route: Route, c: Context<Environment>) => 
 const parseQuery = (route: Route, query: Record<string, string>) =>
   route.audience === 'person' ? (route.query ?? z.object({})).strict().parse(query) : route.query?.parse(query);
 
-const parseBody = async (deps: Deps, route: Route, schema: z.ZodType | 'bytes', request: Request): Promise<unknown> => {
+const parseBody = async (
+  deps: Deps,
+  route: Route,
+  schema: z.ZodType | 'bytes' | 'stream',
+  request: Request,
+): Promise<unknown> => {
+  if (schema === 'stream') return request.body ?? [];
   const bytes = await readBytes(request, route.max_bytes ?? MAX_JSON_BYTES);
   if (schema === 'bytes') return bytes;
   const json = unwrap(route, parseJson(bytes));

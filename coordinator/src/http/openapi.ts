@@ -2,6 +2,7 @@ import {
   Activity,
   Agent,
   ApiToken,
+  Attachment,
   Attempt,
   AuditEvent,
   ClaimedTask,
@@ -25,6 +26,7 @@ const named = {
   Activity,
   Agent,
   ApiToken,
+  Attachment,
   Attempt,
   AuditEvent,
   ClaimedTask,
@@ -119,8 +121,8 @@ const parameters = (schema: z.ZodObject | undefined, location: 'path' | 'query')
   }));
 };
 
-const bodyContent = (operation: string, body: z.ZodType | 'bytes') =>
-  body === 'bytes'
+const bodyContent = (operation: string, body: z.ZodType | 'bytes' | 'stream') =>
+  typeof body === 'string'
     ? { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } }
     : { 'application/json': { schema: reference(nameOf(operation, 'Body')) } };
 

@@ -1,4 +1,5 @@
 import { agentRoutes } from './agents.ts';
+import { attachmentRoutes } from './attachments.ts';
 import { auditRoutes } from './audit.ts';
 import { commentRoutes } from './comments.ts';
 import { eventRoutes } from './events.ts';
@@ -17,6 +18,7 @@ export const api = {
   tasks: taskRoutes,
   comments: commentRoutes,
   reviews: reviewRoutes,
+  attachments: attachmentRoutes,
   events: eventRoutes,
   audit: auditRoutes,
 };

@@ -1,4 +1,5 @@
 export * from './agents.ts';
+export * from './attachments.ts';
 export * from './comments.ts';
 export * from './records.ts';
 export * from './reviews.ts';
