@@ -3,6 +3,7 @@
 # make test  [V=1]    every check and test; the last line is the verdict. V=1 streams what the steps say
 # make test-external  system tests on Postgres 15 and 18 as external servers, jobs on Redis; as root installs Debian's if missing
 # make test-openclaw   turns of the real OpenClaw, installed from npm on first use (830 MB); FLOTILLA_TEST_LONG=1 for all
+# make bench [ONLY=claims,…] [ROUNDS=5]  measures everything beside its ceiling (20 min), writes docs/benchmarks.md
 # make format         rewrite files in the house format
 
 export TURBO_TELEMETRY_DISABLED = 1
@@ -12,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 # `exec` keeps no shell between make and the program: a signal arrives once, and the exit code is the program's own.
 # For the same reason tools are called by path; npx would stand in between.
 
-.PHONY: build start test test-external test-openclaw format deps clean
+.PHONY: build start test test-external test-openclaw bench format deps clean
 .DEFAULT_GOAL := build
 
 deps:
@@ -33,6 +34,11 @@ test-external:
 
 test-openclaw:
 	@exec node deploy/checks/gate.mjs openclaw
+
+# The variables reach it through the environment; an empty ONLY means all of it.
+bench: build
+	@node deploy/checks/servers.mjs redis-server || true
+	@ONLY='$(ONLY)' ROUNDS='$(ROUNDS)' OUT='$(OUT)' exec node --import tsx bench/src/main.ts
 
 format: deps
 	@exec node_modules/.bin/oxfmt

@@ -1,4 +1,4 @@
-import { ApiError, backoffDelay, sleep } from '@flotilla/shared';
+import { ApiError, backoffDelay, pace, sleep } from '@flotilla/shared';
 
 import { withDeadline } from './deadline.ts';
 import type { Deps } from './deps.ts';
@@ -6,12 +6,9 @@ import type { Deps } from './deps.ts';
 /** What an error answer means for what was sent (protocol.md §6). */
 export type Refusal = 'lease_lost' | 'refused' | 'gone' | 'held' | 'retry';
 
-const BACKOFF = { min_ms: 200, max_ms: 30_000 };
 const HELD = { min_ms: 15_000, max_ms: 30_000 };
 /** `gone` is an order only when it is repeated after this long: one answer may come from a coordinator on an old copy. */
 export const GONE_CONFIRM_MS = 10_000;
-/** After a restored link a fleet's outboxes spread over this time. */
-const SPREAD_MS = 2_000;
 
 /** Reads an error answer. What is not in our own words, a proxy's 404 or half an answer, always means: try again. */
 export const readRefusal = (error: unknown): Refusal => {
@@ -46,10 +43,10 @@ export type CallPlan<T> = {
 };
 
 const nextDelay = ({ random }: Deps, refusal: Refusal, error: unknown, attempt: number): number => {
-  if (refusal === 'gone') return GONE_CONFIRM_MS + backoffDelay(0, BACKOFF, random);
+  if (refusal === 'gone') return GONE_CONFIRM_MS + backoffDelay(0, pace.report, random);
   if (refusal === 'held') return HELD.min_ms + random() * (HELD.max_ms - HELD.min_ms);
   const asked_ms = error instanceof ApiError ? Math.min(error.retry_after_s ?? 0, 30) * 1000 : 0;
-  return asked_ms + backoffDelay(attempt, BACKOFF, random);
+  return asked_ms + backoffDelay(attempt, pace.report, random);
 };
 
 /** Waits before the next try, or less when the link comes back meanwhile. */
@@ -57,7 +54,7 @@ const waitForTry = async ({ link, clock, random }: Deps, delay_ms: number, signa
   const end = clock.uptime_ms() + delay_ms;
   await link.restored.wait(delay_ms, signal);
   const left_ms = end - clock.uptime_ms();
-  if (left_ms > 0) await link.restored.wait(Math.min(left_ms, random() * SPREAD_MS), signal);
+  if (left_ms > 0) await link.restored.wait(Math.min(left_ms, random() * pace.outbox_spread_ms), signal);
 };
 
 /** Calls until there is an answer that settles it, however long that takes; null when the signal aborted first. */

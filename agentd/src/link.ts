@@ -16,6 +16,11 @@ export type Link = {
 /** A link nobody has tried yet. */
 export const createLink = (): Link => ({ up: false, held: null, restored: createNotifier() });
 
+/** Calls fail though no beat did yet: the next good beat is news again, to all who wait for the channel. */
+export const doubtLink = (link: Link): void => {
+  link.up = false;
+};
+
 /** A beat was answered well: the channel works and the token is good. Says whether that is news. */
 export const linkAnswered = (link: Link): boolean => {
   const news = !link.up || link.held !== null;

@@ -1,23 +1,19 @@
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
-
 import type { Job, Reply } from './load/main.ts';
 import type { Measured } from './load/measure.ts';
+import { hear, startNode } from './programs.ts';
+import type { Scope } from './scope.ts';
 
-export type Loader = { run(job: Job): Promise<Measured>; close(): void };
+export type Loader = { run(job: Job): Promise<Measured> };
 
 /** A load generator in a process of its own: what it computes is not counted to whom it measures. */
-export const startLoader = (): Loader => {
-  const child = fork(join(import.meta.dirname, 'load/main.ts'), { execArgv: ['--import', 'tsx'] });
-  process.once('exit', () => child.kill());
+export const startLoader = (scope: Scope): Loader => {
+  const child = startNode(scope, 'load/main');
   return {
     run: async (job) => {
       child.send(job);
-      const [reply] = (await once(child, 'message')) as [Reply];
+      const reply = await hear<Reply>(child);
       if ('error' in reply) throw new Error(reply.error);
       return reply.measured;
     },
-    close: () => child.kill(),
   };
 };

@@ -1,21 +1,68 @@
-// make bench [ONLY=claims,…] [ROUNDS=5]: measures one scenario after the other and prints each as it ends.
+// make bench [ONLY=claims,…] [ROUNDS=5] [OUT=file.md]: one scenario after the other, printed as each ends, then written.
+// With --smoke: every scenario in its cheapest form, to see that it still works.
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import { startLoader } from './loader.ts';
-import { print } from './report.ts';
-import { type Bench, claims } from './scenarios/claims.ts';
+import { asMarkdown, asText } from './markdown.ts';
+import { bundlePrograms } from './programs.ts';
+import type { Result } from './report.ts';
+import { FULL, SMOKE } from './scale.ts';
+import { scenarios } from './scenarios/index.ts';
+import { createScope, type Scope, within } from './scope.ts';
 import { openStage } from './stage.ts';
 
-const scenarios = { claims };
+const DOCS = join(import.meta.dirname, '../../docs/benchmarks.md');
 
-const { ONLY = Object.keys(scenarios).join(','), ROUNDS = '5' } = process.env;
-const stage = await openStage();
-const loader = startLoader();
-try {
-  const bench: Bench = { stage, loader, agents: await stage.agents(512, 128), rounds: Number(ROUNDS) };
-  for (const name of ONLY.split(',')) {
-    if (!(name in scenarios)) throw new Error(`there is no scenario ${name}; use ${Object.keys(scenarios).join(', ')}`);
-    for (const result of await scenarios[name as keyof typeof scenarios](bench)) print(result);
+const smoke = process.argv.includes('--smoke');
+const { ONLY = '', ROUNDS = '', OUT = '' } = process.env;
+const scale = { ...(smoke ? SMOKE : FULL), ...(ROUNDS === '' ? {} : { rounds: Number(ROUNDS) }) };
+const names = ONLY === '' ? Object.keys(scenarios) : ONLY.split(',');
+
+const measureAll = async (scope: Scope): Promise<{ results: Result[]; notes: string[]; postgres: string }> => {
+  await bundlePrograms();
+  const stage = await openStage(scope);
+  const loader = startLoader(scope);
+  const [server] = await stage.sql<{ server_version: string }[]>`show server_version`;
+  const results: Result[] = [];
+  const notes: string[] = [];
+  const note = (sentence: string) => {
+    console.log(`\n${sentence}`);
+    notes.push(sentence);
+  };
+  for (const name of names) {
+    const scenario = scenarios[name];
+    if (scenario === undefined)
+      throw new Error(`there is no scenario ${name}; use ${Object.keys(scenarios).join(', ')}`);
+    const began = performance.now();
+    try {
+      await within(scope, async (own) => {
+        for await (const result of scenario({ scope: own, stage, loader, scale, note })) {
+          console.log(asText(result));
+          results.push(result);
+        }
+      });
+    } catch (error) {
+      console.error(error);
+      note(`The scenario ${name} failed: ${String(error)}`);
+      process.exitCode = 1;
+    }
+    console.log(`\n(${name}: ${Math.round((performance.now() - began) / 1000)} s)`);
   }
-} finally {
-  loader.close();
-  await stage.close();
+  return { results, notes, postgres: server?.server_version ?? 'unknown' };
+};
+
+const scope = createScope();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => void scope.close().then(() => process.exit(130)));
 }
+try {
+  const measured = await measureAll(scope);
+  // A part of it, or a smoke run, is no reason to replace the whole.
+  const file = OUT === '' && ONLY === '' && !smoke ? DOCS : OUT;
+  const report = asMarkdown({ command: 'make bench', rounds: scale.rounds, ...measured });
+  if (file !== '') await writeFile(file, report);
+} finally {
+  await scope.close();
+}
+process.exit();

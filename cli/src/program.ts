@@ -17,9 +17,11 @@ import { addConfigList } from './commands/config/list.ts';
 import { addConfigPath } from './commands/config/path.ts';
 import { addConfigUse } from './commands/config/use.ts';
 import { addEventsWatch } from './commands/events/watch.ts';
+import { addExpiryRelease, addExpiryShow } from './commands/expiry/expiry.ts';
 import { addHostsAdd } from './commands/hosts/add.ts';
 import { addLogin } from './commands/login/login.ts';
 import { examples } from './commands/options.ts';
+import { addQueuePoll } from './commands/queue/poll.ts';
 import { addStatus } from './commands/status/show.ts';
 import { addTasksActivity } from './commands/tasks/activity.ts';
 import { addTasksApprove } from './commands/tasks/approve.ts';
@@ -47,6 +49,7 @@ import { addTasksWhy } from './commands/tasks/why.ts';
 import { addTokensCreate } from './commands/tokens/create.ts';
 import { addTokensList } from './commands/tokens/list.ts';
 import { addTokensRevoke } from './commands/tokens/revoke.ts';
+import { addPause, addResume, addStop } from './commands/workspace/pause.ts';
 import { formats } from './output/format.ts';
 import { version } from './version.ts';
 
@@ -90,6 +93,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
     'agents drain scout --deadline 10m --on-deadline requeue',
     [addAgentsList, addAgentsGet, addAgentsDrain, addAgentsResume, addAgentsDelete],
   ],
+  ['queue', 'Work for agents without a daemon', 'queue poll scout --max-capacity 3', [addQueuePoll]],
   ['hosts', 'Machines: add one', 'hosts add --name build-3 --slots 4', [addHostsAdd]],
   [
     'tokens',
@@ -98,6 +102,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
     [addTokensCreate, addTokensList, addTokensRevoke],
   ],
   ['events', 'What happens, as it happens', 'events watch --types task', [addEventsWatch]],
+  ['expiry', 'Whether tasks of silent hosts are requeued', 'expiry show', [addExpiryShow, addExpiryRelease]],
   ['audit', 'Who changed what', 'audit list --limit 20', [addAuditList]],
   [
     'config',
@@ -144,6 +149,9 @@ export const createProgram = (cli: Cli): Command => {
   );
   addLogin(program, cli);
   addStatus(program, cli);
+  addPause(program, cli);
+  addResume(program, cli);
+  addStop(program, cli);
   for (const [name, description, example, verbs] of nouns) {
     const noun = program.command(name).description(description);
     examples(noun, example);

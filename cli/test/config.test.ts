@@ -14,7 +14,7 @@ let home: Home;
 
 const me = () => ({
   principal: { kind: 'api_token', id: 1, name: 'ci', role: 'admin' },
-  workspace: { id: 1, slug: 'main', name: 'Main', created_at: '2030-01-01T00:00:00.000Z' },
+  workspace: { id: 1, slug: 'main', name: 'Main', created_at: '2030-01-01T00:00:00.000Z', pause: null },
 });
 const file = () => join(home.dir, '.config/flotilla/contexts.json');
 

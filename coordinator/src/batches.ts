@@ -1,9 +1,17 @@
 import { storeBeats } from './agents/heartbeat.ts';
 import { createBatcher } from './db/batcher.ts';
+import { pollInRounds } from './tasks/claim/queue.ts';
+import { storeCompletions } from './tasks/complete.ts';
+import { storeStarts } from './tasks/start.ts';
+import { createTasks } from './tasks/create.ts';
 
-/** The verbs that share transactions under load. How many share one: beyond this its own length eats the gain. */
+/** The verbs that share transactions under load. Claims have their own desk, where they also wait. */
 export const createBatches = () => ({
-  beats: createBatcher(storeBeats, 512),
+  beats: createBatcher(storeBeats, { max: 512, lanes: 1 }),
+  polls: createBatcher(pollInRounds, { max: 256, lanes: 1 }),
+  creations: createBatcher(createTasks, { max: 128, lanes: 2 }),
+  starts: createBatcher(storeStarts, { max: 256, lanes: 2 }),
+  completions: createBatcher(storeCompletions, { max: 256, lanes: 2 }),
 });
 
 export type Batches = ReturnType<typeof createBatches>;

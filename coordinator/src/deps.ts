@@ -6,6 +6,7 @@ import type { Database } from './db/database.ts';
 import type { Hub } from './hub.ts';
 import type { Metrics } from './metrics.ts';
 import type { ClaimDesk } from './tasks/claim/desk.ts';
+import type { AgentFactsCache } from './tasks/waiting-for.ts';
 import type { QueueClasses } from './tasks/queue-classes.ts';
 import type { Believed } from './tokens/authenticate.ts';
 
@@ -20,6 +21,7 @@ export type Deps = {
   desk: ClaimDesk;
   batches: Batches;
   believed: Believed;
+  agent_facts: AgentFactsCache;
   /** HMAC key of attempt tokens, shared by all coordinators through the database. */
   attempt_key: Uint8Array;
   random: () => number;

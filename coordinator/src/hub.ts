@@ -3,6 +3,8 @@ type Signals = {
   work: [queue_class_id: number, count: number];
   /** The parked claim of an agent must end now: it drains, is disabled, or has a cancel to fetch. */
   interrupt: [agent_id: number];
+  /** A task with a concurrency key ended: the next one of it may run. */
+  key_freed: [];
   /** Rows without position exist: sequence them. */
   unsequenced: [];
   /** Events got their positions. */

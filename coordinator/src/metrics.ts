@@ -29,6 +29,16 @@ export const createMetrics = () => {
       labelNames: ['reason'],
       registers,
     }),
+    mass_silences: new Counter({
+      name: 'flotilla_mass_silences_total',
+      help: 'Times that so many agents fell silent at once that nothing was requeued. Alert on any increase.',
+      registers,
+    }),
+    future_epochs: new Counter({
+      name: 'flotilla_future_epochs_total',
+      help: 'Epochs that agents named and nobody gave out: a restore without a new era. Alert on any increase.',
+      registers,
+    }),
     reports: new Counter({
       name: 'flotilla_reports_total',
       help: 'Terminal reports of attempts by kind and verdict.',

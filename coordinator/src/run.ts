@@ -19,7 +19,8 @@ import { runMaintenance } from './jobs/maintenance.ts';
 import { createMetrics } from './metrics.ts';
 import { createClaimDesk } from './tasks/claim/desk.ts';
 import { markAlive } from './tasks/expire/guards.ts';
-import { aliveLoop, deferLoop, expireLoop } from './tasks/expire/loop.ts';
+import { dueLoop } from './tasks/expire/due.ts';
+import { aliveLoop, expireLoop } from './tasks/expire/loop.ts';
 import { createQueueClasses } from './tasks/queue-classes.ts';
 import { createBelieved } from './tokens/authenticate.ts';
 import { ensureFirstWorkspace, loadAttemptKey } from './workspaces/bootstrap.ts';
@@ -57,6 +58,7 @@ export const runCoordinator = async (
         classes: createQueueClasses(),
         desk: createClaimDesk(),
         batches: createBatches(),
+        agent_facts: new Map(),
         believed: createBelieved(),
         attempt_key: await loadAttemptKey(db),
         random: Math.random,
@@ -73,7 +75,7 @@ export const runCoordinator = async (
           postgres: (until) => database.supervise(until),
           alive: (until) => aliveLoop(deps, until),
           expire: (until) => expireLoop(deps, until),
-          defer: (until) => deferLoop(deps, until),
+          due: (until) => dueLoop(deps, until),
           sequencer: (until) => sequencerLoop(deps, until),
           notifications: (until) => runNotifications(deps, pool, randomUUID(), until),
           maintenance: (until) => runMaintenance(deps, database.facts, until),

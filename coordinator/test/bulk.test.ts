@@ -117,6 +117,8 @@ describe('a duplicate', () => {
       timeout_s: 60,
       on_host_loss: 'hold',
       review: 'human',
+      concurrency_key: 'mail',
+      concurrency_limit: 2,
       metadata: { a: [1, null] },
     } as const;
     const task = await workspace.task({ ...structuredClone(fields), due_date: '2031-01-01T00:00:00.000Z' } as never); // readonly literals

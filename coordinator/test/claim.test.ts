@@ -28,11 +28,20 @@ describe('allocate', () => {
     ),
     created_at: fc.constantFrom('2029-01-01T00:00:00.000Z', '2029-01-01T00:00:00.001Z', '2029-02-01T00:00:00.000Z'),
   });
-  const candidates = fc
-    .array(candidate, { maxLength: 30 })
-    .map((rows) =>
-      rows.map((row, index): Candidate => ({ ...row, id: index + 1, title: '', description: '', feedback: null })),
-    );
+  const candidates = fc.array(candidate, { maxLength: 30 }).map((rows) =>
+    rows.map((row, index): Candidate => ({
+      ...row,
+      id: index + 1,
+      title: '',
+      description: '',
+      feedback: null,
+      version: 1,
+      next_epoch: 1,
+      workspace_id: 1,
+      concurrency_key: null,
+      concurrency_limit: 1,
+    })),
+  );
   const requests = fc.array(
     fc.record({ wanted: fc.integer({ min: 0, max: 8 }), classes: fc.uniqueArray(fc.integer({ min: 1, max: 5 })) }),
     { maxLength: 6 },

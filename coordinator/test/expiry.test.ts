@@ -2,7 +2,8 @@
 import { taskLimits } from '@flotilla/shared';
 import { beforeEach, describe, expect, test } from 'vitest';
 
-import { expirySuspended, markAlive, noticeClockStep } from '../src/tasks/expire/guards.ts';
+import { markAlive, noticeClockStep } from '../src/tasks/expire/guards.ts';
+import { expirySuspended } from '../src/tasks/expire/suspension.ts';
 import { expireLoop } from '../src/tasks/expire/loop.ts';
 import { testApp } from './lib/app.ts';
 import type { TestAgent } from './lib/fleet.ts';
@@ -80,6 +81,28 @@ describe('a lease', () => {
     ]);
   });
 
+  test('of an epoch that was never given out is lost everywhere, and an alert', async () => {
+    const { agent, task } = await running();
+    const count = async () => (await app.deps.metrics.future_epochs.get()).values[0]?.value ?? 0;
+    const before = await count();
+    const [row] = await app.sql<{ last: number }[]>`select last_value as last from epochs`;
+    const future = { id: task.id, epoch: (row?.last ?? 0) + 1 };
+    expect((await agent.beat([future])).attempts).toMatchObject([{ verdict: 'lost' }]);
+    expect(await count()).toBe(before + 1);
+    for (const call of [
+      () => agent.start(future),
+      () => agent.complete(future),
+      () => agent.fail(future),
+      () => agent.log(future, 0, 'x'),
+    ])
+      await expect(call()).rejects.toMatchObject({ status: 409, code: 'lease_lost' });
+    const events = await app.sql`select 1 from events where type = 'agent.future_epochs' and entity_id = ${agent.id}`;
+    expect(events).toHaveLength(1);
+    // The newest that was given out, of another task: unknown, but nothing to alert about.
+    await expect(agent.start({ id: task.id + 1, epoch: row?.last ?? 0 })).rejects.toMatchObject({ status: 404 });
+    expect(await count()).toBe(before + 5);
+  });
+
   test('is never renewed beyond timeout_s and the kill grace', async () => {
     const { workspace, agent, task, held } = await running({ timeout_s: 60 });
     // 60 s timeout + 60 s kill grace + the lease itself.
@@ -94,20 +117,24 @@ describe('a lease', () => {
     expect((await workspace.read(task)).status).toBe('inbox');
   });
 
-  test('that runs out six times fails the task', async () => {
-    const { workspace, agent, task } = await running();
-    for (let expiries = 1; expiries <= taskLimits.stale_requeues; expiries++) {
+  test('that runs out a fifth time fails the task, and says so', async () => {
+    const { workspace, agent, task, held } = await running();
+    let last = held;
+    for (let expiries = 1; expiries < taskLimits.stale_requeues; expiries++) {
       await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
       await app.expire();
       expect(await workspace.read(task)).toMatchObject({ status: 'inbox', stale_requeues: expiries });
-      await agent.claimOne();
+      last = await agent.claimOne();
     }
     await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
     await app.expire();
     expect(await workspace.read(task)).toMatchObject({
       status: 'failed',
-      stale_requeues: 6,
-      failure: { kind: 'host_lost' },
+      stale_requeues: 5,
+      failure: {
+        kind: 'host_lost',
+        message: `${agent.name} fell silent and its lease (epoch ${last.epoch}) ran out. Loss 5 of at most 5. Given up: 5 of 5 tries are used up (stale_requeues).`,
+      },
       completed_at: expect.any(String) as string,
     });
   });
@@ -323,10 +350,37 @@ describe('mass silence', () => {
   test('is over when an operator says so', async () => {
     const { beatOn, requeued } = await silence(4, 2);
     expect(await app.expire()).toBe('mass silence');
-    await app.sql`update service set mass_silence_released_at = flotilla_now()`;
+    const tenant = await app.workspace();
+    await expect(tenant.admin.expiry.release({ body: { reason: 'not mine' } })).rejects.toMatchObject({ status: 403 });
+    const { suspended, silent } = await tenant.admin.expiry.get();
+    expect({ ...suspended, silent }).toMatchObject({ reason: 'mass silence', silent: 2 });
+    expect((await app.admin.expiry.release({ body: { reason: 'the rack burned' } })).suspended).toBeNull();
     await beatOn();
     expect(await app.expire()).toBeNull();
     expect(await requeued()).toBe(2);
+  });
+
+  test('is one alert: a count, and one event in each workspace it hits', async () => {
+    const count = async () => (await app.deps.metrics.mass_silences.get()).values[0]?.value ?? 0;
+    const before = await count();
+    const { beatOn, agents } = await silence(4, 2);
+    for (let pass = 0; pass < 5; pass++) {
+      await app.shiftClock(1_000);
+      await beatOn();
+      expect(await Promise.all([app.expire(), app.expire()])).toEqual(['mass silence', 'mass silence']);
+    }
+    expect(await count()).toBe(before + 1);
+    await app.sequence();
+    const events = await app.sql<{ summary: unknown }[]>`
+      select summary from events where type = 'fleet.mass_silence' and workspace_id = (
+        select workspace_id from agents where id = ${agents[0]?.id ?? 0})`;
+    expect(events).toEqual([{ summary: { silent: 2, counted: 4 } }]);
+    await app.shiftClock(16 * 60_000);
+    await beatOn();
+    await app.expire();
+    await expect(app.admin.expiry.release({ body: { reason: 'late' } })).rejects.toMatchObject({
+      code: 'invalid_transition',
+    });
   });
 
   test('does not count poll-only, disabled, detached and long lost agents', async () => {

@@ -31,16 +31,22 @@ const tokens = async (): Promise<Record<Role, string>> => {
   const { admin } = app;
   const user = async (role: 'viewer' | 'operator') =>
     (await admin.api_tokens.create({ body: { name: `${role}-${Math.random()}`, role } })).token ?? '';
-  const name = `scout-${Math.random().toString(36).slice(2)}`;
-  const { agent_token = '' } = await admin.agents.register({ body: { name } });
-  await admin.tasks.create({ body: { title: 'for a token', assigned_to: name } });
-  const [claimed] = (await app.client(agent_token).tasks.claim({ body: { slots: 1 } })).tasks;
+  const freshName = () => `scout-${Math.random().toString(36).slice(2)}`;
+  const { token: join_token = '' } = await admin.join_tokens.create({ body: {} });
+  const daemon = await admin.agents.register({ body: { join_token, agent: { name: freshName() } } });
+  const poller = await admin.agents.register({ body: { name: freshName() } });
+  const attemptOf = async ({ agent: { name }, agent_token = '' }: typeof daemon) => {
+    await admin.tasks.create({ body: { title: 'for a token', assigned_to: name } });
+    const [claimed] = (await app.client(agent_token).tasks.claim({ body: { slots: 1 } })).tasks;
+    return claimed?.attempt_token ?? '';
+  };
   return {
     admin: app.admin_token,
     viewer: await user('viewer'),
     operator: await user('operator'),
-    agent: agent_token,
-    attempt: claimed?.attempt_token ?? '',
+    agent: poller.agent_token ?? '',
+    attempt: await attemptOf(daemon),
+    polled_attempt: await attemptOf(poller),
   };
 };
 

@@ -57,6 +57,42 @@ describe('the same report again', () => {
     expect((await workspace.read(task)).version).toBe(3);
   });
 
+  test('of many agents at once: each gets its own answer, and its own usage', async () => {
+    const fleets = await Promise.all(
+      [1, 2].map(async (n) => {
+        const workspace = await app.workspace();
+        const agent = await workspace.agent({ slots: 12 });
+        const tasks = await Promise.all(Array.from({ length: 12 }, () => workspace.task()));
+        return { n, workspace, agent, tasks, claimed: await agent.claim(12) };
+      }),
+    );
+    const [a, b] = fleets;
+    const [stolen] = a?.claimed ?? [];
+    if (a === undefined || b === undefined || stolen === undefined) throw new Error('no fleets');
+    const usage = (n: number) => ({ seq: 1, mode: 'cumulative' as const, input_tokens: n, output_tokens: 0 });
+    const reports = fleets.flatMap(({ n, agent, claimed }) =>
+      claimed.map((held, index) =>
+        agent.complete(held, {
+          resolution: `${n}/${held.id}`,
+          usage: usage(n * 100 + index),
+          log_sizes: { stdout: index },
+        }),
+      ),
+    );
+    const strange = b.agent.complete(stolen).catch((error: unknown) => error);
+    await Promise.all(reports);
+    expect(await strange).toMatchObject({ status: 404, code: 'not_found' });
+    for (const { n, workspace, claimed } of fleets) {
+      for (const [index, { id }] of claimed.entries())
+        expect(await workspace.read({ id })).toMatchObject({
+          status: 'done',
+          resolution: `${n}/${id}`,
+          input_tokens: n * 100 + index,
+          version: 3,
+        });
+    }
+  });
+
   test('fail: counted once', async () => {
     const { workspace, agent, task, claimed } = await running();
     for (let sends = 0; sends < 3; sends++) expect(await agent.fail(claimed)).toEqual({ status: 'inbox' });
@@ -96,7 +132,10 @@ describe('who may report', () => {
       await expect(stranger.log(claimed, 0, 'x')).rejects.toMatchObject({ status: 404 });
       expect((await stranger.beat([claimed])).attempts).toMatchObject([{ verdict: 'lost' }]);
     }
-    await expect(agent.complete({ id: task.id, epoch: claimed.epoch + 1 })).rejects.toMatchObject({ status: 404 });
+    // Never given out: of another history, so lost.
+    await expect(agent.complete({ id: task.id, epoch: claimed.epoch + 1 })).rejects.toMatchObject({
+      code: 'lease_lost',
+    });
     await expect(
       workspace.admin.tasks.complete({ params: { id: task.id }, body: { epoch: claimed.epoch, resolution: 'x' } }),
     ).rejects.toMatchObject({ status: 403 });
@@ -160,13 +199,13 @@ describe('late results', () => {
 });
 
 describe('failures', () => {
-  test('that may be tried again wait with growing jittered back-off, from the sixth on the task fails', async () => {
+  test('that may be tried again wait with growing jittered back-off, the fifth fails the task', async () => {
     const { workspace, agent, task, claimed } = await running();
     app.deps.random = () => 1;
     try {
       let held: Held = claimed;
       const delays: number[] = [];
-      for (let failures = 1; failures <= taskLimits.dispatch_attempts; failures++) {
+      for (let failures = 1; failures < taskLimits.dispatch_attempts; failures++) {
         expect(await agent.fail(held)).toEqual({ status: 'inbox' });
         const row = await workspace.read(task);
         expect(row.dispatch_attempts).toBe(failures);
@@ -175,11 +214,11 @@ describe('failures', () => {
         await undefer();
         held = await agent.claimOne();
       }
-      expect(delays).toEqual([5, 10, 20, 40, 80]);
+      expect(delays).toEqual([5, 10, 20, 40]);
       expect(await agent.fail(held)).toEqual({ status: 'failed' });
       expect(await workspace.read(task)).toMatchObject({
         status: 'failed',
-        dispatch_attempts: 6,
+        dispatch_attempts: 5,
         deferred_until: null,
         completed_at: expect.any(String) as string,
       });
@@ -216,6 +255,25 @@ describe('failures', () => {
     await app.sql`update tasks set attempts = ${taskLimits.attempts} where id = ${task.id}`;
     expect(await agent.fail(claimed)).toEqual({ status: 'failed' });
     expect(await workspace.read(task)).toMatchObject({ dispatch_attempts: 1 });
+  });
+
+  test('and returns that count nothing end it there, too', async () => {
+    const { workspace, agent, task, claimed } = await running();
+    let held: Held = claimed;
+    for (let attempt = 1; attempt < taskLimits.attempts; attempt++) {
+      await agent.unclaim(held);
+      expect((await workspace.read(task)).status).toBe('inbox');
+      held = await agent.claimOne();
+    }
+    await agent.unclaim(held);
+    expect(await workspace.read(task)).toMatchObject({
+      status: 'failed',
+      dispatch_attempts: 0,
+      failure: { kind: 'attempts', message: 'It was handed back. Given up: 25 attempts are the most a task gets.' },
+    });
+    // A person may still ask for more.
+    await workspace.admin.tasks.retry({ params: { id: task.id } });
+    expect(await agent.claimOne()).toMatchObject({ id: task.id, attempt: 26 });
   });
 
   test('return an assigned task to its agent', async () => {

@@ -10,7 +10,7 @@ import {
 } from '@flotilla/shared';
 import { describe, expect, test } from 'vitest';
 
-import { deferLoop } from '../src/tasks/expire/loop.ts';
+import { dueLoop } from '../src/tasks/expire/due.ts';
 import { testApp } from './lib/app.ts';
 import { taskIn } from './lib/board.ts';
 import { freshName } from './lib/fleet.ts';
@@ -527,7 +527,7 @@ describe('review by a person', () => {
     expect(isTerminal(taskMachine, done.status)).toBe(true);
   });
 
-  test('rejection sends it back, up to the limit', async () => {
+  test('rejection sends it back; the third fails it', async () => {
     const workspace = await app.workspace();
     const agent = await workspace.agent();
     const task = await workspace.task({ review: 'human' });
@@ -542,7 +542,7 @@ describe('review by a person', () => {
     await agent.complete(await agent.claimOne());
     expect(await workspace.admin.tasks.patch({ params, body: { status: 'inbox' } })).toMatchObject({
       status: 'failed',
-      rejections: taskLimits.rejections,
+      rejections: 3,
       completed_at: expect.any(String) as string,
     });
   });
@@ -555,7 +555,7 @@ describe('not before', () => {
     const task = await workspace.task({ not_before: new Date(Date.now() + 600_000).toISOString() });
     expect(await agent.claim()).toEqual([]);
     await during(
-      (signal) => deferLoop(app.deps, signal),
+      (signal) => dueLoop(app.deps, signal),
       async () => {
         const parked = agent.claim(1, { wait_s: 50 });
         await expect.poll(() => app.deps.desk.parked()).toBe(1);
@@ -584,7 +584,7 @@ describe('not before', () => {
     expect(await agent.claim()).toEqual([]);
     await app.shiftClock(800_000);
     await during(
-      (signal) => deferLoop(app.deps, signal),
+      (signal) => dueLoop(app.deps, signal),
       () => until('the deferral ends', async () => (await workspace.read(task)).deferred_until === null),
     );
     expect((await agent.claimOne()).id).toBe(task.id);

@@ -16,8 +16,25 @@ const disable = (workspace: TestWorkspace, agent: TestAgent) =>
 /** Creates a task, brings about what it shall wait for, and reads the reason. */
 const cases: [WaitingCode, (workspace: TestWorkspace) => Promise<Partial<CreateTask>>][] = [
   ['ready', (workspace) => workspace.agent({ online: true }).then(() => ({}))],
+  [
+    'paused',
+    async (workspace) => {
+      await workspace.agent({ online: true });
+      await workspace.pause();
+      return {};
+    },
+  ],
   ['backlog', async () => ({ status: 'backlog' })],
   ['not_before', async () => ({ not_before: hours(1) })],
+  [
+    'concurrency_key',
+    async (workspace) => {
+      const agent = await workspace.agent({ slots: 2, online: true });
+      await workspace.task({ concurrency_key: 'deploy' });
+      await agent.claimOne();
+      return { concurrency_key: 'deploy' };
+    },
+  ],
   ['unknown_agent', async () => ({ assigned_to: 'nobody' })],
   [
     'agent_disabled',
@@ -83,7 +100,10 @@ const cases: [WaitingCode, (workspace: TestWorkspace) => Promise<Partial<CreateT
 
 test.each(cases)('%s', async (code, arrange) => {
   const workspace = await app.workspace();
-  const task = await workspace.task(await arrange(workspace));
+  const made = await workspace.task(await arrange(workspace));
+  // Who looks for work finds its key in use.
+  if (code === 'concurrency_key') await (await workspace.agent({ online: true })).claim();
+  const task = await workspace.read(made);
   expect(task.waiting_for?.code).toBe(code);
   expect(task.waiting_for?.message).not.toBe('');
   const { waiting } = await workspace.admin.workspaces.status();

@@ -51,6 +51,9 @@ const TESTS = [
   tests('tests: system', 'tests', 600),
 ];
 
+// Its figures mean nothing; that every benchmark still works does.
+const BENCH = check('bench: smoke', [process.execPath, '--import', 'tsx', 'bench/src/main.ts', '--smoke'], 150);
+
 const OPENCLAW = {
   ...check('openclaw from npm', [process.execPath, 'deploy/checks/openclaw.mjs'], 500),
   installs: true,
@@ -212,7 +215,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 const PLANS = {
   test: async () => {
     await sideBySide(CHECKS, 2);
-    await sideBySide(TESTS, 1);
+    await sideBySide([...TESTS, BENCH], 1);
   },
   openclaw: async () => {
     if (await perform(OPENCLAW)) await perform(OPENCLAW_TESTS);

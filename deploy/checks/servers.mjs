@@ -1,4 +1,5 @@
-// Sees to the servers of `make test-external`: Postgres 15 and Redis as Debian packages them. What is missing is installed
+// Sees to the servers of `make test-external`, or those named by argument (`make bench` needs Redis alone): Postgres 15 and
+// Redis as Debian packages them. What is missing is installed
 // when this is root; nothing of it is started, now or at the next boot. FLOTILLA_TEST_POSTGRES (a folder with `initdb` and
 // `postgres`) and FLOTILLA_TEST_REDIS (a redis-server) name others.
 import { spawnSync } from 'node:child_process';
@@ -63,27 +64,28 @@ const INSTALL = {
   },
 };
 
-const ensureServers = () => {
-  const missing = [];
-  if (!existsSync(join(POSTGRES, 'postgres'))) missing.push('postgresql-15');
-  if (!existsSync(REDIS)) missing.push('redis-server');
+const PROGRAMS = { 'postgresql-15': join(POSTGRES, 'postgres'), 'redis-server': REDIS };
+
+const ensureServers = (names) => {
+  const missing = names.filter((name) => !existsSync(PROGRAMS[name]));
   if (missing.length > 0) {
     const wanted = missing.join(' and ');
     const otherwise = `install Debian's ${wanted}, or name others: FLOTILLA_TEST_POSTGRES=<folder with initdb and postgres> FLOTILLA_TEST_REDIS=<redis-server>`;
     if (process.getuid() !== 0 || !existsSync('/usr/bin/apt-get'))
-      throw new Error(`these tests need ${wanted}: ${otherwise}`);
+      throw new Error(`this needs ${wanted}: ${otherwise}`);
     try {
       withoutStarting(() => missing.forEach((name) => INSTALL[name]()));
     } catch (error) {
       throw new Error(`${error.message}; ${otherwise}`, { cause: error });
     }
   }
-  return `Postgres: ${POSTGRES}, Redis: ${REDIS}`;
+  return names.map((name) => `${name}: ${PROGRAMS[name]}`).join(', ');
 };
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
-    console.log(ensureServers());
+    const named = process.argv.slice(2);
+    console.log(ensureServers(named.length > 0 ? named : Object.keys(PROGRAMS)));
   } catch (error) {
     console.error(error.message);
     process.exitCode = 1;

@@ -1,10 +1,18 @@
 /**
  * Who may do what. A route names one permission; a principal's role grants a set of them; anything not granted is
- * denied. Agent-side permissions (`agent:*`) are never held by people, so that no user token can pose as a host.
+ * denied. Agent-side permissions (`agent:*`, `attempt:*`) are never held by people, so that no user token can pose as a host.
  */
 export const permissionsByRole = {
   viewer: ['tasks:read', 'agents:read', 'events:read'],
-  operator: ['tasks:read', 'agents:read', 'events:read', 'tasks:write', 'tasks:comment', 'agents:operate'],
+  operator: [
+    'tasks:read',
+    'agents:read',
+    'events:read',
+    'tasks:write',
+    'tasks:comment',
+    'agents:operate',
+    'queue:poll',
+  ],
   admin: [
     'tasks:read',
     'agents:read',
@@ -13,13 +21,28 @@ export const permissionsByRole = {
     'tasks:comment',
     'tasks:review',
     'agents:operate',
+    'queue:poll',
     'agents:admin',
     'tokens:admin',
     'audit:read',
     'workspaces:admin',
   ],
-  agent: ['agent:self', 'agent:run', 'tasks:read', 'tasks:comment', 'tasks:attach', 'agents:read', 'events:read'],
-  attempt: ['attempt:self', 'tasks:read', 'tasks:comment', 'tasks:attach'],
+  agent: [
+    'agent:self',
+    'agent:run',
+    'attempt:run',
+    'attempt:report',
+    'queue:poll',
+    'tasks:read',
+    'tasks:comment',
+    'tasks:attach',
+    'agents:read',
+    'events:read',
+  ],
+  /** One attempt, by its own token: it may say what it spends and how far it is. Its host says how it ended. */
+  attempt: ['attempt:self', 'attempt:report', 'tasks:read', 'tasks:comment', 'tasks:attach'],
+  /** An attempt that was polled by hand has no host that speaks for it: its token does. */
+  polled_attempt: ['attempt:self', 'attempt:run', 'attempt:report', 'tasks:read', 'tasks:comment', 'tasks:attach'],
 } as const;
 
 export type Role = keyof typeof permissionsByRole;

@@ -29,7 +29,7 @@ const RESTART_MS = 100;
 
 /** A server of its own for one fleet, not started yet; null when coordinators run their bundled one. */
 export const createExternalPostgres = async (): Promise<ExternalPostgres | null> => {
-  const template = inject('external');
+  const template = inject('external') ?? null; // some configurations provide nothing
   if (template === null) return null;
   const { bin, ids, login } = template;
   const dir = mkdtempSync(join(tmpdir(), 'fl-pg-'));

@@ -6,11 +6,10 @@ import { clientFor } from './fleet.ts';
 /** A workspace with one of everything that has an id, and a token of every role. */
 export type Tenant = {
   client: Client;
-  tokens: Record<Exclude<Role, 'attempt'>, string>;
+  tokens: Record<Role, string>;
   /** By the first part of a path: what `:id` means there. */
   ids: Record<string, number>;
   task: { running: number; epoch: number; attempt_id: number; queued: number };
-  attempt_token: string;
   /** A word that is in every text of this tenant and nowhere else. */
   mark: string;
 };
@@ -38,14 +37,30 @@ export const createTenant = async (base_url: string, slug: string | null): Promi
   const { tasks } = await clientFor(base_url, agent_token).tasks.claim({ body: { slots: 1 } });
   const claimed = tasks[0];
   if (claimed?.id !== running.id) throw new Error('the tenant could not claim its own task');
+  const { workspace } = await client.workspaces.me();
+  const { agent: poller } = await client.agents.register({ body: { name: `${mark}-by-hand` } });
+  await client.tasks.create({ body: { title: `${mark} is polled`, assigned_to: poller.name } });
+  const polled = await client.tasks.queue({ query: { agent: poller.name } });
   const queued = await client.tasks.create({ body: { title: `${mark} waits`, status: 'backlog' } });
 
   return {
     client,
-    tokens: { viewer: required(viewer.token), operator: required(operator.token), admin, agent: agent_token },
-    ids: { tasks: running.id, agents: agent.agent.id, join_tokens: join_token.id, api_tokens: viewer.id },
+    tokens: {
+      viewer: required(viewer.token),
+      operator: required(operator.token),
+      admin,
+      agent: agent_token,
+      attempt: claimed.attempt_token,
+      polled_attempt: required(polled.task?.attempt_token),
+    },
+    ids: {
+      workspaces: workspace.id,
+      tasks: running.id,
+      agents: agent.agent.id,
+      join_tokens: join_token.id,
+      api_tokens: viewer.id,
+    },
     task: { running: running.id, epoch: claimed.epoch, attempt_id: claimed.attempt_id, queued: queued.id },
-    attempt_token: claimed.attempt_token,
     mark,
   };
 };

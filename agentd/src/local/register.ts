@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { ApiError, type Client, retry, type Timings } from '@flotilla/shared';
+import { ApiError, type Client, pace, retry, type Timings } from '@flotilla/shared';
 
 import { describeError } from '../answers.ts';
 import { ConfigError } from '../config.ts';
@@ -67,7 +67,7 @@ export const registerHost = async (
     answer = await retry(call, {
       signal,
       retryable: (error) => !isFinal(error),
-      backoff: { min_ms: 200, max_ms: 30_000 },
+      backoff: pace.register,
       random: deps.random,
       onRetry: (error, attempt, retry_in_ms) =>
         log.warn({ attempt, retry_in_ms, error: describeError(error) }, 'registration not answered, trying again'),

@@ -1,12 +1,13 @@
 import { readFile, statfs } from 'node:fs/promises';
 
-import { ApiError, backoffDelay, type ClaimedTask, sleep } from '@flotilla/shared';
+import { ApiError, claimPause, type ClaimedTask, pace, sleep } from '@flotilla/shared';
 import { z } from 'zod';
 
 import { describeError, readRefusal, holdLink } from '../answers.ts';
 import { type Moment, momentNow } from '../clock.ts';
 import { withDeadline } from '../deadline.ts';
 import type { Deps } from '../deps.ts';
+import { doubtLink } from '../link.ts';
 import { removeDurable } from '../local/files.ts';
 import { attemptKey, journalAttempts, type NewAttempt, readAttempt, writeJsonFile } from '../local/journal.ts';
 import { attemptPaths } from '../local/paths.ts';
@@ -14,9 +15,6 @@ import { abortWhen } from '../notifier.ts';
 import { claimBlock, wantBeat } from '../standing.ts';
 import { usesSlot, viewAttempt } from '../task/attempt.ts';
 
-const BACKOFF = { min_ms: 200, max_ms: 5_000 };
-/** An answer without tasks is normally a long wait; one that comes at once must not make this loop spin. */
-const EMPTY_PAUSE_MS = 500;
 /** A drain ends a parked claim at the coordinator; its answer settles whether a task came in the same instant. */
 const SETTLE_MS = 3_000;
 const MIN_FREE_DISK = 0.05;
@@ -88,15 +86,15 @@ const claimOnce = async (deps: Deps, slots: number, signal: AbortSignal): Promis
   };
   const parked = abortWhen(standing.changed, mustAskAgain, signal);
   try {
-    const { tasks } = await withDeadline(wait_s * 1000 + 15_000, parked.signal, (limited) =>
+    const { tasks } = await withDeadline(wait_s * 1000 + pace.claim_slack_ms, parked.signal, (limited) =>
       client.tasks.claim({ body: { slots, wait_s, claim_id } }, { signal: limited }),
     );
     await acceptTasks(deps, tasks, claimed_at);
     const waited_ms = clock.uptime_ms() - claimed_at.uptime_ms;
     // Ended before its time: the coordinator has something to say (a cancel, a drain), and says it in a beat.
     if (tasks.length === 0 && waited_ms < wait_s * 900) wantBeat(standing);
-    const quick = waited_ms < EMPTY_PAUSE_MS;
-    if (tasks.length === 0 && quick) await sleep(EMPTY_PAUSE_MS * deps.random(), signal);
+    const quick = waited_ms < pace.empty_claim_ms;
+    if (tasks.length === 0 && quick) await sleep(pace.empty_claim_ms * deps.random(), signal);
   } catch (error) {
     // Given up by ourselves: the claim id stays, so nothing that was granted meanwhile is lost.
     if (!parked.signal.aborted || signal.aborted) throw error;
@@ -134,7 +132,8 @@ export const runClaims = async (deps: Deps, signal: AbortSignal): Promise<void> 
     } catch (error) {
       if (signal.aborted) return;
       noteRefusal(deps, error);
-      const retry_in_ms = backoffDelay(failures++, BACKOFF, deps.random);
+      const retry_in_ms = claimPause(failures++, deps.standing.timings, deps.random);
+      if (failures > 1) doubtLink(deps.link);
       deps.log[failures <= 3 ? 'warn' : 'debug'](
         { retry_in_ms, error: describeError(error) },
         'claim not answered, trying again',

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { freemem, loadavg } from 'node:os';
 
-import { ApiError, type Beat, type BeatAnswer, sleep } from '@flotilla/shared';
+import { ApiError, type Beat, type BeatAnswer, beatPause, pace, sleep } from '@flotilla/shared';
 
 import { describeError, GONE_CONFIRM_MS, holdLink, readRefusal } from '../answers.ts';
 import { momentNow } from '../clock.ts';
@@ -13,9 +13,6 @@ import { type Applied, wantBeat } from '../standing.ts';
 import { requestStop, usesSlot } from '../task/attempt.ts';
 import { renewLease } from '../task/lease.ts';
 import { VERSION } from '../version.ts';
-
-/** Two beats are never closer than this, whatever changes. */
-const MIN_GAP_MS = 100;
 
 /** What makes beats of one process a sequence. */
 export type Pulse = { instance_id: string; seq: number; gone_since_ms: number | null };
@@ -173,8 +170,7 @@ export const runHeartbeat = async (deps: Deps, pulse: Pulse, signal: AbortSignal
     } catch (error) {
       log.error({ error: describeError(error) }, 'a beat could not be made or followed');
     }
-    await sleep(MIN_GAP_MS, signal);
-    const interval_ms = standing.timings.heartbeat_ms * (0.9 + 0.2 * random()) - MIN_GAP_MS;
-    if (!standing.beat_wanted) await standing.beat_soon.wait(interval_ms, signal);
+    await sleep(pace.beat_gap_ms, signal);
+    if (!standing.beat_wanted) await standing.beat_soon.wait(beatPause(standing.timings, random), signal);
   }
 };

@@ -27,12 +27,17 @@ const readAnswer = (bytes: Buffer): { answer: Answer; length: number } | null =>
   return { answer: { status, body: bytes.toString('utf8', length - size, length) }, length };
 };
 
-export const openConnection = async (url: URL): Promise<Connection> => {
-  const socket: Socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true });
+export const openSocket = async (url: URL): Promise<Socket> => {
+  const socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true });
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
     socket.once('error', reject);
   });
+  return socket;
+};
+
+export const openConnection = async (url: URL): Promise<Connection> => {
+  const socket = await openSocket(url);
   let waiting: Waiting | null = null;
   let received: Buffer = Buffer.alloc(0);
   const fail = (error: Error) => {
@@ -53,6 +58,7 @@ export const openConnection = async (url: URL): Promise<Connection> => {
   return {
     request: (method, path, token, body = '') =>
       new Promise((resolve, reject) => {
+        if (socket.destroyed) throw new Error('the connection was closed');
         waiting = { resolve, reject };
         const type = typeof body === 'string' ? 'application/json' : 'application/octet-stream';
         const length = Buffer.byteLength(body);
@@ -67,4 +73,14 @@ export const openConnection = async (url: URL): Promise<Connection> => {
       }),
     close: () => socket.destroy(),
   };
+};
+
+/** Opens many, some at a time: a server's backlog is finite. */
+export const openConnections = async (url: URL, count: number): Promise<Connection[]> => {
+  const opened: Connection[] = [];
+  while (opened.length < count) {
+    const more = Array.from({ length: Math.min(100, count - opened.length) }, () => openConnection(url));
+    opened.push(...(await Promise.all(more)));
+  }
+  return opened;
 };

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto';
-
-import { type Connection, openConnection } from './connection.ts';
+import { ask, beat, type Caller, claim, complete, create, type Held } from './ask.ts';
+import { type Connection, openConnections } from './connection.ts';
 import { type Bounds, measure, type Measured } from './measure.ts';
 
-/** One connection, and the agent or person who asks next over it. */
-type Lane = { connection: Connection; id: number; token: string; index: number };
+/** One connection, and who asks next over it. */
+type Lane = Caller & { connection: Connection; index: number };
 type Operate = (lane: Lane) => Promise<number>;
 
 export type HttpJob = {
@@ -12,73 +11,98 @@ export type HttpJob = {
   url: string;
   connections: number;
   /** Who asks, in turn: every connection has its own share of them. */
-  callers: { id: number; token: string }[];
+  callers: Caller[];
   bounds: Bounds;
   /** Tasks per claim. */
   batch?: number;
-  /** What each agent's beat says it runs. */
-  held?: { task_id: number; epoch: number }[][];
+  /** What each caller runs, by its position. */
+  held?: Held[][];
+  chunk_bytes?: number;
+  /** Persons who create tasks at the same time, over as many connections. */
+  creator?: Caller;
 };
-
-const CLAIM = '/api/v1/tasks/claim';
-
-const ask = async ({ connection, token }: Lane, method: string, path: string, body: unknown): Promise<unknown> => {
-  const answer = await connection.request(method, path, token, JSON.stringify(body));
-  if (answer.status >= 300) throw new Error(`${method} ${path} answered ${answer.status}: ${answer.body}`);
-  return answer.body === '' ? null : JSON.parse(answer.body);
-};
-
-type Claimed = { tasks: { id: number; epoch: number }[] };
-
-const claim = (lane: Lane, slots: number) =>
-  ask(lane, 'POST', CLAIM, { slots, wait_s: 0, claim_id: randomUUID() }) as Promise<Claimed>;
-
-const complete = (lane: Lane, { id, epoch }: { id: number; epoch: number }) =>
-  ask(lane, 'POST', `/api/v1/tasks/${id}/complete`, { epoch, resolution: 'done', exit_code: 0, log_sizes: {} });
 
 const loads = {
   /** Claims until nothing is left. */
   claim:
     ({ batch = 1 }) =>
-    async (lane) =>
-      (await claim(lane, batch)).tasks.length,
-  /** Claims and reports, one after the other. */
-  cycle: () => async (lane) => {
-    const { tasks } = await claim(lane, 1);
-    for (const task of tasks) await complete(lane, task);
-    return tasks.length;
-  },
-  create: () => async (lane) => {
-    await ask(lane, 'POST', '/api/v1/tasks', { title: 'bench' });
-    return 1;
-  },
+    async ({ connection, token }) =>
+      (await claim(connection, token, batch)).tasks.length,
+  /** Claims and reports, one after the other, until nothing is left. */
+  cycle:
+    () =>
+    async ({ connection, token }) => {
+      const { tasks } = await claim(connection, token, 1);
+      for (const task of tasks) await complete(connection, token, task);
+      return tasks.length;
+    },
+  /** The same while others add, so it waits when there is nothing at the moment. */
+  serve:
+    ({ bounds }) =>
+    async ({ connection, token }) => {
+      const end = performance.now() + bounds.ms;
+      while (performance.now() < end) {
+        const { tasks } = await claim(connection, token, 1, 1);
+        for (const task of tasks) await complete(connection, token, task);
+        if (tasks.length > 0) return tasks.length;
+      }
+      return 0;
+    },
+  create:
+    () =>
+    async ({ connection, token }) => {
+      await create(connection, token, 'bench');
+      return 1;
+    },
   beat: ({ held = [] }) => {
-    const instance_id = randomUUID();
-    let seq = 0;
+    let seq = Date.now();
     return async (lane) => {
       seq += 1;
-      const attempts = (held[lane.index] ?? []).map((attempt) => ({ ...attempt, phase: 'running' }));
-      await ask(lane, 'POST', `/api/v1/agents/${lane.id}/heartbeat`, {
-        instance_id,
-        seq,
-        state: 'active',
-        eligibility_generation: 0,
-        attempts,
-      });
+      await beat(lane.connection, lane, seq, held[lane.index] ?? []);
       return 1;
     };
   },
-  /** The cheapest request there is, against the bare server: what HTTP alone costs here. */
-  echo: () => async (lane) => {
-    await ask(lane, 'POST', '/', { slots: 1 });
-    return 1;
+  /** Appends to the log of what each caller runs; the unit is a megabyte. */
+  log: ({ held = [], chunk_bytes = 0 }) => {
+    const chunk = Buffer.alloc(chunk_bytes, 'a line of log that says nothing of interest\n');
+    const offsets = new Map<number, number>();
+    return async ({ connection, token, index }) => {
+      const { task_id, epoch } = held[index]?.[0] ?? { task_id: 0, epoch: 0 };
+      const offset = offsets.get(index) ?? 0;
+      offsets.set(index, offset + chunk_bytes);
+      const path = `/api/v1/tasks/${task_id}/log?epoch=${epoch}&stream=stdout&offset=${offset}`;
+      await ask(connection, token, 'POST', path, chunk);
+      return chunk_bytes / 1_000_000;
+    };
   },
+  /** Against the bare server: what HTTP costs here, without and with one read of the database. */
+  echo:
+    () =>
+    async ({ connection, token }) => {
+      await ask(connection, token, 'POST', '/echo', { slots: 1 });
+      return 1;
+    },
+  read:
+    () =>
+    async ({ connection, token }) => {
+      await ask(connection, token, 'POST', '/read', { id: 1 + Math.floor(Math.random() * 1000) });
+      return 1;
+    },
 } satisfies Record<string, (job: Omit<HttpJob, 'load'>) => Operate>;
+
+/** Adds beside what is measured, until it ends. Tasks that nobody claims any more are the next run's to remove. */
+const addMeanwhile = (lanes: Connection[], { token }: Caller, signal: AbortSignal) =>
+  Promise.all(
+    lanes.map(async (connection) => {
+      while (!signal.aborted) await create(connection, token, 'bench');
+    }),
+  );
 
 export const runHttpLoad = async (job: HttpJob): Promise<Measured> => {
   const operate: Operate = loads[job.load](job);
   const url = new URL(job.url);
-  const connections = await Promise.all(Array.from({ length: job.connections }, () => openConnection(url)));
+  const connections = await openConnections(url, job.connections);
+  const adders = job.creator === undefined ? [] : await openConnections(url, job.connections);
   const lanes = connections.map((connection, lane) => {
     let index = lane % job.callers.length;
     return () => {
@@ -88,9 +112,16 @@ export const runHttpLoad = async (job: HttpJob): Promise<Measured> => {
       return done;
     };
   });
+  const ended = new AbortController();
   try {
-    return await measure(lanes, job.bounds);
+    const adding = job.creator === undefined ? null : addMeanwhile(adders, job.creator, ended.signal);
+    const measured = measure(lanes, job.bounds);
+    await Promise.race([measured, adding?.then(() => measured)].filter((wait) => wait !== undefined));
+    ended.abort();
+    await adding;
+    return await measured;
   } finally {
-    for (const connection of connections) connection.close();
+    ended.abort();
+    for (const connection of [...connections, ...adders]) connection.close();
   }
 };

@@ -2,7 +2,9 @@ import { AppError, agentStatus, type AttemptVerdict, type Beat, type BeatAnswer 
 import type { api, RouteInput } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
+import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
+import { findFutureEpochs } from '../tasks/future-epochs.ts';
 import { applyHostFacts } from './host-facts.ts';
 import { readSpread, timingsOf } from './timings.ts';
 
@@ -60,9 +62,11 @@ export const storeBeats = (deps: Deps, items: BeatItem[]): Promise<StoredBeat[]>
     ]);
     deps.metrics.beats.inc(items.length);
     const byId = new Map(agents.map((agent) => [agent.id, agent]));
+    const renewedBy = new Map<number, Renewed[]>();
+    for (const row of renewed) renewedBy.set(row.agent_id, [...(renewedBy.get(row.agent_id) ?? []), row]);
     return items.map(({ agent_id }) => ({
       agent: byId.get(agent_id),
-      renewed: renewed.filter((row) => row.agent_id === agent_id),
+      renewed: renewedBy.get(agent_id) ?? [],
       spread_ms,
     }));
   });
@@ -77,13 +81,14 @@ const renewLeases = (
   held: { task_id: number; epoch: number; phase: string; agent_id: number }[],
 ) =>
   sql<(Renewed & { agent_id: number })[]>`
+    with at as materialized (select flotilla_now() as now)
     update leases l set phase = h.phase, held_until = null,
-      expires_at = greatest(l.expires_at, least(flotilla_now() + ${deps.config.FLOTILLA_LEASE_MS} * interval '1 ms', l.renewable_until))
+      expires_at = greatest(l.expires_at, least(at.now + ${deps.config.FLOTILLA_LEASE_MS} * interval '1 ms', l.renewable_until))
     from unnest(${held.map((h) => h.task_id)}::bigint[], ${held.map((h) => h.epoch)}::bigint[], ${held.map((h) => h.agent_id)}::bigint[],
-      ${held.map((h) => h.phase)}::text[]) as h (task_id, epoch, agent_id, phase), tasks t
+      ${held.map((h) => h.phase)}::text[]) as h (task_id, epoch, agent_id, phase), tasks t, at
     where l.task_id = h.task_id and l.epoch = h.epoch and l.agent_id = h.agent_id and t.id = l.task_id
     returning l.task_id, l.epoch, l.agent_id, t.cancel_requested_at is not null as cancel,
-      greatest(0, extract(epoch from l.expires_at - flotilla_now()) * 1000)::bigint as lease_ms`;
+      greatest(0, extract(epoch from l.expires_at - at.now) * 1000)::bigint as lease_ms`;
 
 /** Takes observed state up, answers desired state down, after the batch that holds it committed. */
 export const heartbeat = async (
@@ -94,6 +99,8 @@ export const heartbeat = async (
   const { agent, renewed, spread_ms } = await deps.batches.beats(deps, { agent_id: principal.id, beat });
   if (agent === undefined || agent.deleted_at !== null) throw new AppError('agent_gone');
   await applyHostFacts(deps, agent, beat);
+  const attempts = beat.attempts.map((attempt) => verdictOn(attempt, renewed));
+  await alertFutureEpochs(deps, principal, attempts);
   const drain = agent.drain_requested_at === null || agent.eligibility === 'eligible' ? null : drainOf(agent);
   const silent_ms = 0;
   return {
@@ -109,10 +116,21 @@ export const heartbeat = async (
     token_generation: agent.token_generation,
     version: null,
     commands: [],
-    attempts: beat.attempts.map((attempt) => verdictOn(attempt, renewed)),
+    attempts,
     timings: timingsOf(deps, spread_ms),
     desired_state: { action: drain === null ? 'run' : 'drain' },
   };
+};
+
+const alertFutureEpochs = async (deps: Deps, { id, workspace_id }: Principal, attempts: AttemptVerdict[]) => {
+  const lost = attempts.filter(({ verdict }) => verdict === 'lost').map(({ epoch }) => epoch);
+  const future = await findFutureEpochs(deps, lost);
+  if (future.size === 0) return;
+  const summary = { epochs: [...future] };
+  await recordEvents(deps.db, [
+    { type: 'agent.future_epochs', entity_id: id, workspace_id, version: 1, agent_id: id, summary },
+  ]);
+  deps.hub.raise('unsequenced');
 };
 
 const drainOf = (agent: AgentRow): BeatAnswer['drain'] => ({

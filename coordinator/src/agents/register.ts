@@ -1,6 +1,7 @@
 import { AppError, type api, type RouteInput, type RouteOutput } from '@flotilla/shared';
 
 import { recordAudit } from '../audit/record.ts';
+import type { Sql } from '../db/client.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
@@ -80,7 +81,8 @@ const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): 
     if (existing?.kind === 'daemon') throw nameTaken(body.name);
     if (existing !== undefined) return { created: false, registration: await answer(inner, workspace_id, existing.id) };
     const [row] = await db.sql<{ id: number }[]>`
-      insert into agents (workspace_id, name, kind, role) values (${workspace_id}, ${body.name}, 'poll', ${body.role})
+      insert into agents (workspace_id, name, kind, role, workspace_paused)
+      values (${workspace_id}, ${body.name}, 'poll', ${body.role}, ${isPaused(db.sql, workspace_id)})
       on conflict do nothing returning id`;
     if (row === undefined) throw nameTaken(body.name);
     const agent_token = makeSecret('fla_');
@@ -95,15 +97,29 @@ const registerByUser = (deps: Deps, principal: Principal | null, body: ByUser): 
     return { created: true, registration: await answer(inner, workspace_id, row.id, agent_token) };
   });
 
+/** The agent of that name; one that only polls is registered when there is none. */
+export const ensurePoller = async (deps: Deps, principal: Principal, name: string): Promise<number> => {
+  const [known] = await deps.db.sql<{ id: number }[]>`
+    select id from agents where workspace_id = ${principal.workspace_id} and name = ${name} and deleted_at is null`;
+  if (known !== undefined) return known.id;
+  const { registration } = await registerByUser(deps, principal, { name, role: 'agent' });
+  return registration.agent.id;
+};
+
+/** Locks the workspace, so that an agent that registers during a pause is either seen by it or sees it. */
+const isPaused = (sql: Sql, workspace_id: number) =>
+  sql`(select paused_at is not null from workspaces where id = ${workspace_id} for share)`;
+
 const insertAgent = async (deps: Deps, token: JoinTokenRow, host: ByHost['agent']): Promise<number> => {
   const ceiling = token.slots ?? 32;
   await lockName(deps.db.sql, token.workspace_id, host.name, 'exclusive');
   const [row] = await deps.db.sql<{ id: number }[]>`
     insert into agents (workspace_id, name, role, hostname, host_uid, platform, version, tags, reported_tags, metadata, executors,
-      slots_ceiling, slots_default, slots_reported)
+      slots_ceiling, slots_default, slots_reported, workspace_paused)
     values (${token.workspace_id}, ${host.name}, ${token.role}, ${host.hostname ?? null}, ${host.host_uid ?? null}, ${host.platform ?? null},
       ${host.version ?? null}, ${token.tags}::text[], ${host.tags ?? []}::text[], ${JSON.stringify(host.metadata ?? {})}::text::jsonb,
-      ${host.executors ?? []}::text[], ${ceiling}, ${token.slots ?? 1}, ${host.slots ?? null})
+      ${host.executors ?? []}::text[], ${ceiling}, ${token.slots ?? 1}, ${host.slots ?? null},
+      ${isPaused(deps.db.sql, token.workspace_id)})
     on conflict do nothing returning id`;
   // The thrown error rolls the token's use back: a taken name burns nothing.
   if (row === undefined) throw nameTaken(host.name);

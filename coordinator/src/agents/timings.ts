@@ -16,7 +16,7 @@ export const readSpread = async (sql: Sql): Promise<number> => {
 };
 
 /** The durations an agent works with; each gets its own delay within the spread. */
-export const timingsOf = ({ config, random }: Deps, spread_ms: number): Timings => ({
+export const timingsOf = ({ config, random, desk }: Deps, spread_ms: number): Timings => ({
   heartbeat_ms: config.FLOTILLA_HEARTBEAT_MS,
   suspect_ms: config.FLOTILLA_SUSPECT_MS,
   lost_ms: config.FLOTILLA_LOST_MS,
@@ -24,4 +24,5 @@ export const timingsOf = ({ config, random }: Deps, spread_ms: number): Timings 
   requeue_grace_ms: config.FLOTILLA_REQUEUE_GRACE_MS,
   claim_wait_s: 50,
   reconnect_delay_ms: Math.round(random() * spread_ms),
+  return_spread_ms: desk.parked() * SPREAD_MS_PER_AGENT,
 });

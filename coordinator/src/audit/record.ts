@@ -8,10 +8,16 @@ export type NewAudit = {
   details?: Record<string, unknown>;
 };
 
-/** Records an act of a person or a token, in the transaction of the act. Secrets never belong in `details`. */
-export const recordAudit = async (db: Database, principal: Principal, audit: NewAudit): Promise<void> => {
+/** Records acts of people and tokens, in the transaction of the acts. Secrets never belong in `details`. */
+export const recordAudits = async (db: Database, acts: { principal: Principal; audit: NewAudit }[]): Promise<void> => {
   await db.sql`
     insert into audit_events (workspace_id, principal, action, entity, entity_id, details, request_id)
-    values (${principal.workspace_id}, ${principalLabel(principal)}, ${audit.action}, ${audit.entity}, ${audit.entity_id},
-      ${JSON.stringify(audit.details ?? {})}::text::jsonb, ${principal.request_id ?? null})`;
+    select * from unnest(${acts.map(({ principal }) => principal.workspace_id)}::bigint[],
+      ${acts.map(({ principal }) => principalLabel(principal))}::text[], ${acts.map(({ audit }) => audit.action)}::text[],
+      ${acts.map(({ audit }) => audit.entity)}::text[], ${acts.map(({ audit }) => audit.entity_id)}::bigint[],
+      ${acts.map(({ audit }) => JSON.stringify(audit.details ?? {}))}::text[]::jsonb[],
+      ${acts.map(({ principal }) => principal.request_id ?? null)}::text[])`;
 };
+
+export const recordAudit = (db: Database, principal: Principal, audit: NewAudit): Promise<void> =>
+  recordAudits(db, [{ principal, audit }]);

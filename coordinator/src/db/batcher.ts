@@ -12,17 +12,23 @@ const isOfOneItem = (error: unknown): boolean =>
 /** One call that may share its transaction with others. Never from within a transaction: it would not be part of it. */
 export type Batched<I, O> = (deps: Deps, item: I) => Promise<O>;
 
+/** `max`: calls per batch; beyond it the batch's own length eats the gain. `lanes`: batches in flight at once. */
+type Limits = { max: number; lanes: number };
+
 /**
  * Collects concurrent calls into one: the first runs at once, those that arrive while it is in flight form the next
  * batch. No timer, so an idle system pays nothing; under load one transaction serves many requests (measured 3.5–4× the
- * throughput of single statements at a third of the latency).
+ * throughput of single statements at a third of the latency). A second lane works while the first waits for the disk.
  *
  * `run` answers one output per item, in order. When it throws because of one item, each runs again alone: a value that
  * Postgres refuses fails its own request, not those that happened to come with it.
  */
-export const createBatcher = <I, O>(run: (deps: Deps, items: I[]) => Promise<O[]>, max: number): Batched<I, O> => {
+export const createBatcher = <I, O>(
+  run: (deps: Deps, items: I[]) => Promise<O[]>,
+  { max, lanes }: Limits,
+): Batched<I, O> => {
   const queue: Waiting<I, O>[] = [];
-  let running = false;
+  let running = 0;
   const settle = async (batch: Waiting<I, O>[]): Promise<void> => {
     const [first] = batch;
     if (first === undefined) return;
@@ -38,13 +44,13 @@ export const createBatcher = <I, O>(run: (deps: Deps, items: I[]) => Promise<O[]
     }
   };
   const drainQueue = async () => {
-    running = true;
+    running += 1;
     while (queue.length > 0) await settle(queue.splice(0, max));
-    running = false;
+    running -= 1;
   };
   return (deps, item) =>
     new Promise((resolve, reject) => {
       queue.push({ deps, item, resolve, reject });
-      if (!running) void drainQueue();
+      if (running < lanes) void drainQueue();
     });
 };

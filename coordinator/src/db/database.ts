@@ -16,18 +16,22 @@ const TRANSACTION_MS = 20_000;
  */
 export type Database = {
   sql: Sql;
+  /** Already within a transaction: what is called now must be part of it, and may not share another one's. */
+  joined: boolean;
   transaction<T>(work: (db: Database) => Promise<T>): Promise<T>;
   afterCommit(hook: () => void): void;
 };
 
 export const createDatabase = (pool: Pool): Database => ({
   sql: pool,
+  joined: false,
   afterCommit: (hook) => hook(),
   transaction: async (work) => {
     const hooks: (() => void)[] = [];
     const running = pool.begin((sql) => {
       const joined: Database = {
         sql,
+        joined: true,
         afterCommit: (hook) => void hooks.push(hook),
         transaction: (inner) => inner(joined),
       };

@@ -9,6 +9,7 @@ import { agentHandlers } from '../routes/agents.ts';
 import { attachmentHandlers } from '../routes/attachments.ts';
 import { commentHandlers } from '../routes/comments.ts';
 import { eventHandlers } from '../routes/events.ts';
+import { expiryHandlers } from '../routes/expiry.ts';
 import { mountOperations } from '../routes/operations.ts';
 import { reviewHandlers } from '../routes/reviews.ts';
 import { taskHandlers } from '../routes/tasks.ts';
@@ -18,6 +19,7 @@ import type { Handler, Handlers } from './context.ts';
 import { errorAnswer, toAppError } from './errors.ts';
 import { type Environment, implement } from './implement.ts';
 import { jsonResponse } from './respond.ts';
+import { createUntil } from './until.ts';
 
 const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   workspaces: workspaceHandlers,
@@ -28,6 +30,7 @@ const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   comments: commentHandlers,
   reviews: reviewHandlers,
   attachments: attachmentHandlers,
+  expiry: expiryHandlers,
   events: eventHandlers,
   audit: auditHandlers,
 };
@@ -40,6 +43,7 @@ const answerError = (error: AppError, request_id: string): Response => {
 /** The whole HTTP surface: request id, metrics, the contract's routes, the operators' pages, one catch-all for errors. */
 export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> => {
   const app = new Hono<Environment>();
+  const makeUntil = createUntil(stopping);
 
   app.use(async (c, next) => {
     c.set('request_id', randomUUID());
@@ -57,7 +61,7 @@ export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> 
     for (const [name, route] of Object.entries(routes)) {
       const handler = group[name];
       if (handler === undefined) throw new Error(`${resource}.${name} has no handler`);
-      implement(app, deps, route as Route, handler, stopping);
+      implement(app, deps, route as Route, handler, makeUntil);
     }
   }
   mountOperations(app, deps);

@@ -9,6 +9,7 @@ import type { Handler, PublicCall } from './context.ts';
 import { runOnce } from './idempotency.ts';
 import { checkProtocol, identify } from './principal.ts';
 import { respond } from './respond.ts';
+import { type MakeUntil, releasedAtEnd, type Until } from './until.ts';
 
 export type Environment = { Variables: { request_id: string; route: string } };
 
@@ -26,8 +27,9 @@ export const implement = <R extends Route>(
   deps: Deps,
   route: R,
   handler: Handler<R>,
-  stopping: AbortSignal,
+  makeUntil: MakeUntil,
 ): void => {
+  const query_schema = querySchema(route);
   const handle = async (c: Context<Environment>): Promise<Response> => {
     c.set('route', `${route.method} ${route.path}`);
     checkProtocol(c.req.raw.headers);
@@ -37,37 +39,45 @@ export const implement = <R extends Route>(
         throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
       requirePermission(principal, route.permission);
     }
-    const input = await parseInput(deps, route, c);
+    const input = {
+      params: route.params?.parse(c.req.param()),
+      query: query_schema?.parse(c.req.query()),
+      body: route.body === undefined ? undefined : await parseBody(deps, route, route.body, c.req.raw),
+    };
     requireSelf(route, principal, input.params);
     const { headers } = c.req.raw;
     const if_match = readIfMatch(headers);
     const last_event_id = readLastEventId(headers);
+    let until: Until | null = null;
     const caller: Caller = {
       gone: () => c.req.raw.signal.aborted,
-      until: () => AbortSignal.any([c.req.raw.signal, stopping]),
+      until: () => (until ??= makeUntil(c.req.raw.signal)).signal,
     };
     const run = (within: Deps) =>
       (handler as unknown as AnyHandler)({ deps: within, principal, input, caller, if_match, last_event_id });
     const key = c.req.header('idempotency-key');
     const once = route.creates === true && key !== undefined && principal !== null;
-    return respond(
-      route,
-      once ? await runOnce(deps, principal, { key, route, body: input.body }, run) : await run(deps),
-      c.get('request_id'),
-    );
+    let answer: unknown;
+    const release = () => until?.release();
+    try {
+      answer = once ? await runOnce(deps, principal, { key, route, body: input.body }, run) : await run(deps);
+    } catch (error) {
+      release();
+      throw error;
+    }
+    if (isStream(route)) answer = releasedAtEnd(answer as AsyncIterable<unknown>, release);
+    else release();
+    return respond(route, answer, c.get('request_id'));
   };
   for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);
 };
 
-const parseInput = async (deps: Deps, route: Route, c: Context<Environment>) => ({
-  params: route.params?.parse(c.req.param()),
-  query: parseQuery(route, c.req.query()),
-  body: route.body === undefined ? undefined : await parseBody(deps, route, route.body, c.req.raw),
-});
+/** Their handlers answer a generator of what is sent. */
+const isStream = ({ output }: Route): boolean => output === 'text' || output === 'event-stream';
 
 /** A misspelt filter must not silently answer everything: people's query parameters are checked like their bodies. */
-const parseQuery = (route: Route, query: Record<string, string>) =>
-  route.audience === 'person' ? (route.query ?? z.object({})).strict().parse(query) : route.query?.parse(query);
+const querySchema = (route: Route): z.ZodType<Record<string, unknown>> | undefined =>
+  route.audience === 'person' ? (route.query ?? z.object({})).strict() : route.query;
 
 const parseBody = async (
   deps: Deps,

@@ -3,6 +3,9 @@ import type { api, RouteInput } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { ownAttempt } from '../tasks/attempt-row.ts';
+import { findFutureEpochs } from '../tasks/future-epochs.ts';
+import { renewByCall } from '../tasks/renew.ts';
 
 /** Log and usage of an attempt that ended are accepted this long. */
 const ACCEPTED_AFTER_END = '7 days';
@@ -22,13 +25,16 @@ export const appendLog = (
     const { sql } = db;
     const [attempt] = await sql<{ id: number; open: boolean; deleted_at: string | null }[]>`
       select a.id, a.ended_at is null or a.ended_at > flotilla_now() - ${ACCEPTED_AFTER_END}::interval as open, t.deleted_at
-      from attempts a join tasks t on t.id = a.task_id
-      where a.epoch = ${query.epoch} and a.task_id = ${params.id} and a.agent_id = ${principal.id} and a.workspace_id = ${principal.workspace_id}`;
+      from (select * from attempts where epoch = ${query.epoch} and task_id = ${params.id} and ${ownAttempt(sql, principal)}) a
+      join tasks t on t.id = a.task_id`;
+    if (attempt === undefined && (await findFutureEpochs({ ...deps, db }, [query.epoch])).size > 0)
+      throw new AppError('lease_lost', { hint: 'stop this attempt; its epoch is unknown here' });
     if (attempt === undefined)
       throw new AppError('not_found', {
         sentence: `There is no attempt ${query.epoch} of task ${params.id} by this agent.`,
       });
     if (attempt.deleted_at !== null) throw new AppError('task_gone');
+    await renewByCall(sql, [{ task_id: params.id, epoch: query.epoch }]);
     await sql`insert into attempt_streams (workspace_id, attempt_id, stream) values (${principal.workspace_id}, ${attempt.id}, ${query.stream}) on conflict do nothing`;
     const [stream] = await sql<StreamRow[]>`
       select size, final_size from attempt_streams where attempt_id = ${attempt.id} and stream = ${query.stream} for update`;

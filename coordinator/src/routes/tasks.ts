@@ -8,6 +8,7 @@ import { assignTask, unassignTask } from '../tasks/assign.ts';
 import { bulkTasks } from '../tasks/bulk/bulk.ts';
 import { cancelTask } from '../tasks/cancel.ts';
 import { claimNext, claimTasks } from '../tasks/claim/claim.ts';
+import { pollQueue } from '../tasks/claim/queue.ts';
 import { completeTask } from '../tasks/complete.ts';
 import { createTask } from '../tasks/create.ts';
 import { deleteTask } from '../tasks/delete.ts';
@@ -15,6 +16,7 @@ import { duplicateTask } from '../tasks/duplicate.ts';
 import { exportTasks } from '../tasks/export/export.ts';
 import { failTask } from '../tasks/fail.ts';
 import { patchTask } from '../tasks/patch.ts';
+import { reportProgress } from '../tasks/progress.ts';
 import { getTask, listAttempts, listTasks } from '../tasks/queries.ts';
 import { releaseTask } from '../tasks/release.ts';
 import { retryTask } from '../tasks/retry.ts';
@@ -31,6 +33,7 @@ export const taskHandlers: Handlers<typeof api.tasks> = {
   next: ({ deps, principal, input, caller }) => claimNext(deps, principal, input, caller),
   claim: ({ deps, principal, input, caller }) => claimTasks(deps, principal, input, caller),
   exportAll: ({ deps, principal, input }) => exportTasks(deps, principal, input.query),
+  queue: ({ deps, principal, input }) => pollQueue(deps, principal, input),
   get: ({ deps, principal, input }) => getTask(deps, principal, input.params.id),
   patch: ({ deps, principal, input, if_match }) => patchTask(deps, principal, { ...input, if_match }),
   delete: ({ deps, principal, input }) => deleteTask(deps, principal, input),
@@ -55,6 +58,7 @@ export const taskHandlers: Handlers<typeof api.tasks> = {
   start: ({ deps, principal, input }) => startTask(deps, principal, input),
   unclaim: ({ deps, principal, input }) => unclaimTask(deps, principal, input),
   log: ({ deps, principal, input }) => appendLog(deps, principal, input),
+  progress: ({ deps, principal, input }) => reportProgress(deps, principal, input),
   usage: ({ deps, principal, input }) => reportUsage(deps, principal, input),
   complete: ({ deps, principal, input }) => completeTask(deps, principal, input),
   fail: ({ deps, principal, input }) => failTask(deps, principal, input),

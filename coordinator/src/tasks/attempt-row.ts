@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 
 import { AppError, type AttemptState, type TaskStatus } from '@flotilla/shared';
 
-import type { Database } from '../db/database.ts';
+import type { Sql } from '../db/client.ts';
+import type { Deps } from '../deps.ts';
+import { findFutureEpochs } from './future-epochs.ts';
 import type { Principal } from '../principal.ts';
 import { taskColumns, type TaskRow } from './lifecycle.ts';
 
@@ -23,34 +25,75 @@ export type Held = {
   live: boolean;
   /** Its claim ended without a report, nobody claimed since: a success is still welcome. */
   latest_unclaimed: boolean;
+  /** It was polled by hand: calls like this one renew its lease. */
+  polled: boolean;
 };
 
+/** Whose attempts a principal speaks of: an agent of its own, an attempt's token of this one alone. */
+export const ownAttempt = (sql: Sql, { kind, id, workspace_id }: Principal) =>
+  sql`workspace_id = ${workspace_id} and ${kind === 'attempt' ? sql`id` : sql`agent_id`} = ${id}`;
+
+/** What an agent speaks of: its own claim of a task. */
+export type Claimed = { principal: Principal; task_id: number; epoch: number };
+
 /**
- * Finds and locks what (task, epoch) of an agent means. Unknown or another agent's: 404. Deleted task: 410, the only
- * order to stop that is not a verdict.
+ * Finds and locks what each (task, epoch) of an agent means, or why it means nothing. Unknown or another agent's: 404.
+ * Deleted task: 410, the only order to stop that is not a verdict. Served by leases_pkey, attempts_epoch and tasks_pkey;
+ * rows of one table in the order of tasks, as every batch locks them.
  */
-export const lockAttempt = async (
-  db: Database,
-  principal: Principal,
-  task_id: number,
-  epoch: number,
-): Promise<Held> => {
-  await db.sql`select 1 from leases where task_id = ${task_id} and epoch = ${epoch} for no key update`;
-  const [attempt] = await db.sql<AttemptRow[]>`
-    select id, task_id, epoch, state, ended_at, report_digest from attempts
-    where epoch = ${epoch} and task_id = ${task_id} and agent_id = ${principal.id} and workspace_id = ${principal.workspace_id} for no key update`;
-  const [task] = await db.sql<TaskRow[]>`
-    select ${taskColumns(db.sql)} from tasks where id = ${task_id} and workspace_id = ${principal.workspace_id} for no key update`;
-  if (attempt === undefined || task === undefined)
-    throw new AppError('not_found', { sentence: `There is no attempt ${epoch} of task ${task_id} by this agent.` });
-  if (task.deleted_at !== null) throw new AppError('task_gone');
-  const live = attempt.ended_at === null && task.epoch === epoch && task.status === 'in_progress';
+export const lockAttempts = async (deps: Deps, claimed: Claimed[]): Promise<(Held | AppError)[]> => {
+  const { sql } = deps.db;
+  const task_ids = claimed.map(({ task_id }) => task_id);
+  const epochs = claimed.map(({ epoch }) => epoch);
+  // Sent together, run one after the other.
+  const [leases, attempts, tasks] = await Promise.all([
+    sql<{ epoch: number; polled: boolean }[]>`
+      select l.epoch, l.call_lease_ms is not null as polled from leases l join unnest(${task_ids}::bigint[], ${epochs}::bigint[]) as c (task_id, epoch)
+        on l.task_id = c.task_id and l.epoch = c.epoch
+      order by l.task_id for no key update of l`,
+    sql<(AttemptRow & { agent_id: number })[]>`
+      select id, task_id, epoch, state, ended_at, report_digest, agent_id from attempts
+      where epoch = any(${epochs}::bigint[]) order by task_id for no key update`,
+    sql<TaskRow[]>`
+      select ${taskColumns(sql)} from tasks where id = any(${task_ids}::bigint[]) order by id for no key update`,
+  ]);
+  const attemptByEpoch = new Map(attempts.map((attempt) => [attempt.epoch, attempt]));
+  const polled = new Set(leases.filter((lease) => lease.polled).map((lease) => lease.epoch));
+  const taskById = new Map(tasks.map((task) => [task.id, task]));
+  const future = await findFutureEpochs(
+    deps,
+    epochs.filter((epoch) => !attemptByEpoch.has(epoch)),
+  );
+  return claimed.map(({ principal, task_id, epoch }) => {
+    // Another history's: it may be of a task that exists here, too, so it must end like any lost lease.
+    if (future.has(epoch)) return new AppError('lease_lost', { hint: 'stop this attempt; its epoch is unknown here' });
+    const attempt = attemptByEpoch.get(epoch);
+    const task = taskById.get(task_id);
+    const own =
+      attempt?.task_id === task_id &&
+      (principal.kind === 'attempt' ? attempt.id : attempt.agent_id) === principal.id &&
+      task?.workspace_id === principal.workspace_id;
+    if (!own || attempt === undefined || task === undefined)
+      return new AppError('not_found', { sentence: `There is no attempt ${epoch} of task ${task_id} by this agent.` });
+    return task.deleted_at === null ? heldOf(attempt, task, polled.has(epoch)) : new AppError('task_gone');
+  });
+};
+
+const heldOf = (attempt: AttemptRow, task: TaskRow, polled: boolean): Held => {
+  const live = attempt.ended_at === null && task.epoch === attempt.epoch && task.status === 'in_progress';
   const latest_unclaimed =
     !live &&
     attempt.report_digest === null &&
-    task.epoch === epoch &&
+    task.epoch === attempt.epoch &&
     (['inbox', 'assigned'] as TaskStatus[]).includes(task.status);
-  return { attempt, task, live, latest_unclaimed };
+  return { attempt, task, live, latest_unclaimed, polled };
+};
+
+/** The same for one, thrown when it means nothing. */
+export const lockAttempt = async (deps: Deps, principal: Principal, task_id: number, epoch: number): Promise<Held> => {
+  const [held] = await lockAttempts(deps, [{ principal, task_id, epoch }]);
+  if (held === undefined || held instanceof AppError) throw held;
+  return held;
 };
 
 export const leaseLost = (held: Held): AppError =>

@@ -8,10 +8,11 @@ type Target = { workspace_id: number; assigned_to: string | null; required_tags:
 export type Binding = { assigned_agent_id: number | null; queue_class_id: number | null };
 
 /**
- * What a task's demands mean today: the agent behind the name, and the queue class. An unknown name binds nothing (the
+ * What a task's demands mean today, within the caller's transaction: the agent behind the name, and the queue class. An unknown name binds nothing (the
  * task waits for `unknown_agent`) until an agent of that name registers.
  */
-export const bindTask = async (deps: Deps, sql: Sql, target: Target): Promise<Binding> => {
+export const bindTask = async (deps: Deps, target: Target): Promise<Binding> => {
+  const { sql } = deps.db;
   let assigned_agent_id: number | null = null;
   if (target.assigned_to !== null) {
     await lockName(sql, target.workspace_id, target.assigned_to, 'shared');
@@ -21,7 +22,7 @@ export const bindTask = async (deps: Deps, sql: Sql, target: Target): Promise<Bi
     assigned_agent_id = agent.id;
   }
   const { workspace_id, required_tags, executor } = target;
-  const queue_class_id = await deps.classes.intern(sql, {
+  const queue_class_id = await deps.classes.intern(deps.db, {
     workspace_id,
     kind: 'task',
     assigned_agent_id,
@@ -52,7 +53,7 @@ export const bindWaitingTasks = async (deps: Deps, agent: { workspace_id: number
     select id, required_tags, executor from tasks
     where workspace_id = ${agent.workspace_id} and assigned_to = ${agent.name} and assigned_agent_id is null and deleted_at is null for no key update`;
   for (const task of waiting) {
-    const binding = await bindTask(deps, deps.db.sql, {
+    const binding = await bindTask(deps, {
       ...task,
       workspace_id: agent.workspace_id,
       assigned_to: agent.name,

@@ -5,12 +5,14 @@ import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import type { Principal } from '../principal.ts';
-import { announce } from './announce.ts';
-import { digestReport, type Held, lockAttempt } from './attempt-row.ts';
-import { endAttempt } from './lifecycle.ts';
+import { announce, announceEnded } from './announce.ts';
+import { digestReport, type Held, lockAttempts } from './attempt-row.ts';
 import { keepLateReport, storeReportExtras } from './settle.ts';
 
-type Input = RouteInput<typeof api.tasks.complete>;
+type Body = RouteInput<typeof api.tasks.complete>['body'];
+export type Completion = { principal: Principal; task_id: number; body: Body; digest: Uint8Array };
+/** The error of a report that is refused; its evidence is stored all the same. */
+export type Completed = { status: TaskStatus } | AppError;
 
 /**
  * Delivers a result. Judged on its attempt: the same report again answers as before whatever came later; an attempt
@@ -19,54 +21,105 @@ type Input = RouteInput<typeof api.tasks.complete>;
 export const completeTask = async (
   deps: Deps,
   principal: Principal,
-  { params, body }: Input,
+  { params, body }: RouteInput<typeof api.tasks.complete>,
 ): Promise<{ status: TaskStatus }> => {
   const digest = digestReport('complete', body);
-  const outcome = await deps.db.transaction(async (db) => {
-    const held = await lockAttempt(db, principal, params.id, body.epoch);
-    if (held.attempt.report_digest !== null && Buffer.compare(held.attempt.report_digest, digest) === 0)
-      return { status: held.task.status };
-    if (!held.live && !held.latest_unclaimed) return keepLateReport(db, held, 'complete', body);
-    const status = await acceptResult(db, held, body, digest);
-    await storeReportExtras(db, held, principal.workspace_id, body);
-    announce({ ...deps, db }, null);
-    db.afterCommit(() => deps.hub.raise('log', held.attempt.id));
-    return { status };
-  });
+  const outcome = await deps.batches.completions(deps, { principal, task_id: params.id, body, digest });
   deps.metrics.reports.inc({ kind: 'complete', verdict: outcome instanceof AppError ? 'late' : 'accepted' });
   if (outcome instanceof AppError) throw outcome;
   return outcome;
 };
 
-const acceptResult = async (db: Database, held: Held, body: Input['body'], digest: Uint8Array): Promise<TaskStatus> => {
-  const { attempt, task } = held;
-  const end = {
-    state: 'completed',
-    exit_code: body.exit_code ?? null,
-    session_id: body.session_id ?? null,
-    report_digest: digest,
-  } as const;
-  if (!(await endAttempt(db, attempt, end))) {
-    // The lease ran out and nobody claimed since: the attempt was lost, now it delivered.
-    await db.sql`update attempts set state = 'completed', exit_code = ${end.exit_code}, report_digest = ${digest} where id = ${attempt.id}`;
+/** Takes the results of many attempts in one transaction. A second report of one task must see the first: it waits. */
+export const storeCompletions = async (deps: Deps, items: Completion[]): Promise<Completed[]> => {
+  const first = new Map(items.map((item, index) => [item.task_id, index]).toReversed() as [number, number][]);
+  const now = items.filter((item, index) => first.get(item.task_id) === index);
+  const later = items.filter((item, index) => first.get(item.task_id) !== index);
+  const outcomes = new Map<Completion, Completed>();
+  const stored = await deps.db.transaction((db) => storeDistinct({ ...deps, db }, now));
+  now.forEach((item, index) => outcomes.set(item, stored[index] as Completed)); // one outcome per item
+  if (later.length > 0) {
+    const rest = await storeCompletions(deps, later);
+    later.forEach((item, index) => outcomes.set(item, rest[index] as Completed));
   }
-  const status: TaskStatus = task.review === 'human' ? 'review' : 'done';
-  const [row] = await db.sql<{ version: number }[]>`
-    update tasks set status = ${status}, claimed_by_agent_id = null, resolution = ${body.resolution},
-      result = ${body.result === undefined ? null : JSON.stringify(body.result)}::text::jsonb, failure = null, deferred_until = null,
-      completed_at = case when ${status === 'done'} then flotilla_now() end, version = version + 1, updated_at = flotilla_now()
-    where id = ${task.id} and epoch = ${attempt.epoch} and status in ('in_progress', 'inbox', 'assigned')
-    returning version`;
-  if (row === undefined) throw new Error(`task ${task.id} changed under its lock`);
-  await recordEvents(db, [
-    {
-      type: status === 'done' ? 'task.completed' : 'task.review',
-      entity_id: task.id,
-      workspace_id: task.workspace_id,
-      version: row.version,
-      agent_id: task.claimed_by_agent_id,
-      summary: { status, epoch: attempt.epoch, cancel_requested: task.cancel_requested_at !== null },
-    },
+  return items.map((item) => outcomes.get(item) as Completed);
+};
+
+type Accepted = { held: Held; body: Body; digest: Uint8Array };
+
+const storeDistinct = async (deps: Deps, items: Completion[]): Promise<Completed[]> => {
+  const { db } = deps;
+  const claims = items.map(({ principal, task_id, body }) => ({ principal, task_id, epoch: body.epoch }));
+  const found = await lockAttempts(deps, claims);
+  const accepted: Accepted[] = [];
+  const outcomes: Completed[] = [];
+  for (const [index, { body, digest }] of items.entries()) {
+    const held = found[index];
+    if (held === undefined || held instanceof AppError) outcomes.push(held ?? new AppError('not_found'));
+    else if (held.attempt.report_digest !== null && Buffer.compare(held.attempt.report_digest, digest) === 0)
+      outcomes.push({ status: held.task.status });
+    else if (!held.live && !held.latest_unclaimed) outcomes.push(await keepLateReport(db, held, 'complete', body));
+    else {
+      accepted.push({ held, body, digest });
+      outcomes.push({ status: statusAfter(held) });
+    }
+  }
+  // Sent together: the rows are locked, so what the events say is known already.
+  const [rows] = await Promise.all([
+    acceptResults(db, accepted),
+    recordEvents(db, accepted.map(completedEvent)),
+    storeReportExtras(
+      db,
+      accepted.map(({ held, body }) => ({ held, report: body })),
+    ),
   ]);
-  return status;
+  if (rows.length !== accepted.length) throw new Error('a task changed under its lock');
+  announce(deps, null);
+  announceEnded(
+    deps,
+    accepted.map(({ held }) => held.task),
+  );
+  db.afterCommit(() => {
+    for (const { held } of accepted) deps.hub.raise('log', held.attempt.id);
+  });
+  return outcomes;
+};
+
+const statusAfter = ({ task }: Held): TaskStatus => (task.review === 'human' ? 'review' : 'done');
+
+const completedEvent = ({ held }: Accepted) => {
+  const { task, attempt } = held;
+  const status = statusAfter(held);
+  return {
+    type: status === 'done' ? ('task.completed' as const) : ('task.review' as const),
+    entity_id: task.id,
+    workspace_id: task.workspace_id,
+    version: task.version + 1,
+    agent_id: task.claimed_by_agent_id,
+    summary: { status, epoch: attempt.epoch, cancel_requested: task.cancel_requested_at !== null },
+  };
+};
+
+/** An attempt that had lost its lease delivered after all: its end stays when it was. Everything here is locked. */
+const acceptResults = async ({ sql }: Database, accepted: Accepted[]): Promise<{ id: number }[]> => {
+  if (accepted.length === 0) return [];
+  return sql<{ id: number }[]>`
+    with report as materialized (
+      select * from unnest(${accepted.map(({ held }) => held.task.id)}::bigint[], ${accepted.map(({ held }) => held.attempt.id)}::bigint[],
+        ${accepted.map(({ held }) => held.attempt.epoch)}::bigint[], ${accepted.map(({ held }) => statusAfter(held))}::text[],
+        ${accepted.map(({ body }) => body.exit_code ?? null)}::int[], ${accepted.map(({ body }) => body.session_id ?? null)}::text[],
+        ${accepted.map(({ digest }) => Buffer.from(digest).toString('hex'))}::text[], ${accepted.map(({ body }) => body.resolution)}::text[],
+        ${accepted.map(({ body }) => (body.result === undefined ? null : JSON.stringify(body.result)))}::text[])
+        as r (task_id, attempt_id, epoch, status, exit_code, session_id, digest, resolution, result)
+    ), at as materialized (select flotilla_now() as now), lease as (
+      delete from leases l using report r where l.task_id = r.task_id and l.epoch = r.epoch
+    ), attempt as (
+      update attempts a set state = 'completed', ended_at = coalesce(a.ended_at, at.now), exit_code = r.exit_code, failure = null,
+        session_id = coalesce(r.session_id, a.session_id), report_digest = decode(r.digest, 'hex')
+      from report r, at where a.id = r.attempt_id
+    )
+    update tasks t set status = r.status, claimed_by_agent_id = null, resolution = r.resolution, result = r.result::jsonb, failure = null,
+      deferred_until = null, completed_at = case when r.status = 'done' then at.now end, version = t.version + 1, updated_at = at.now
+    from report r, at where t.id = r.task_id and t.epoch = r.epoch and t.status in ('in_progress', 'inbox', 'assigned')
+    returning t.id`;
 };

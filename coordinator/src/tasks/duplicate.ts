@@ -15,9 +15,10 @@ export const duplicateTask = (
     const inner = { ...deps, db };
     const task = await getTask(inner, principal, params.id);
     const { title, description, priority, tags, required_tags, assigned_to, executor, model } = task;
-    const { timeout_s, on_host_loss, review } = task;
+    const { timeout_s, on_host_loss, review, concurrency_key, concurrency_limit } = task;
+    const runs = { timeout_s, on_host_loss, review, concurrency_key, concurrency_limit };
     // Stored metadata passed the contract when it came.
     const metadata = task.metadata as CreateTask['metadata'];
     const copied = { title, description, priority, tags, required_tags, assigned_to, executor, model };
-    return createTask(inner, principal, { body: { ...copied, timeout_s, on_host_loss, review, metadata, ...body } });
+    return createTask(inner, principal, { body: { ...copied, ...runs, metadata, ...body } });
   });

@@ -3,7 +3,7 @@ import { AppError, backoffDelay } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
-import { announce } from './announce.ts';
+import { announce, announceEnded } from './announce.ts';
 import { digestReport, lockAttempt } from './attempt-row.ts';
 import { endAttempt, returnTask, type TaskRow } from './lifecycle.ts';
 import { keepLateReport, storeReportExtras } from './settle.ts';
@@ -21,7 +21,7 @@ export const failTask = async (
 ): Promise<{ status: TaskStatus }> => {
   const digest = digestReport('fail', body);
   const outcome = await deps.db.transaction(async (db) => {
-    const held = await lockAttempt(db, principal, params.id, body.epoch);
+    const held = await lockAttempt({ ...deps, db }, principal, params.id, body.epoch);
     if (held.attempt.report_digest !== null && Buffer.compare(held.attempt.report_digest, digest) === 0)
       return { status: held.task.status };
     if (!held.live) return keepLateReport(db, held, 'fail', body);
@@ -34,7 +34,7 @@ export const failTask = async (
       session_id: body.session_id ?? null,
       report_digest: digest,
     });
-    await storeReportExtras(db, held, principal.workspace_id, body);
+    await storeReportExtras(db, [{ held, report: body }]);
     const status = await returnTask(db, held.task, {
       counter: body.retryable ? 'dispatch_attempts' : null,
       failure,
@@ -42,6 +42,7 @@ export const failTask = async (
       final: !body.retryable,
       event: 'task.requeued',
     });
+    announceEnded({ ...deps, db }, [held.task]);
     announce({ ...deps, db }, null);
     db.afterCommit(() => deps.hub.raise('log', held.attempt.id));
     return { status };

@@ -26,6 +26,7 @@ export type TaskRow = {
   dispatch_attempts: number;
   stale_requeues: number;
   cancel_requested_at: string | null;
+  concurrency_key: string | null;
   deleted_at: string | null;
   version: number;
 };
@@ -33,7 +34,7 @@ export type TaskRow = {
 /** What a `TaskRow` is read from: the columns above, in one place for every verb that locks one. */
 export const taskColumns = (sql: Sql) => sql`
   id, workspace_id, status, assigned_to, assigned_agent_id, claimed_by_agent_id, queue_class_id, epoch, review, attempts,
-  dispatch_attempts, stale_requeues, cancel_requested_at, deleted_at, version`;
+  dispatch_attempts, stale_requeues, cancel_requested_at, concurrency_key, deleted_at, version`;
 
 /** Statuses a verb may start from, for the `where` of its conditional update. */
 const fromStates = (verb: TaskVerb): string[] => [...statesFor(taskMachine, verb)];
@@ -70,16 +71,28 @@ export type Requeue = {
   event: `task.${string}`;
 };
 
+/** Why a task that came back fails now: the last failure of a counter, or the hard stop whatever the returns counted. */
+const limitReached = (task: TaskRow, counter: Requeue['counter']): string | null => {
+  if (counter !== null && task[counter] + 1 >= taskLimits[counter])
+    return `${taskLimits[counter]} of ${taskLimits[counter]} tries are used up (${counter})`;
+  if (task.attempts >= taskLimits.attempts) return `${taskLimits.attempts} attempts are the most a task gets`;
+  return null;
+};
+
+/** The last failure, and that it was the last. */
+const giveUp = (failure: Requeue['failure'], spent: string) => {
+  const { kind, message } = failure ?? { kind: 'attempts', message: 'It was handed back.' };
+  return { kind, message: `${message} Given up: ${spent}.` };
+};
+
 /**
  * Puts a claimed task back into the queue, or ends it when a limit is reached or a cancel was asked for. Clears the
  * claim; the assignment stays. The caller holds the task's claim (its epoch) in this transaction.
  */
 export const returnTask = async (db: Database, task: TaskRow, requeue: Requeue): Promise<TaskStatus> => {
-  const counted = requeue.counter === null ? 0 : task[requeue.counter] + 1;
-  const exhausted =
-    requeue.final === true ||
-    (requeue.counter !== null && counted > taskLimits[requeue.counter]) ||
-    (requeue.counter !== null && task.attempts >= taskLimits.attempts);
+  const spent = requeue.final === true ? null : limitReached(task, requeue.counter);
+  const exhausted = requeue.final === true || spent !== null;
+  const failure = spent === null ? requeue.failure : giveUp(requeue.failure, spent);
   const queued: TaskStatus = task.assigned_to === null ? 'inbox' : 'assigned';
   const status: TaskStatus = task.cancel_requested_at !== null ? 'cancelled' : exhausted ? 'failed' : queued;
   const ended = status !== queued;
@@ -87,7 +100,7 @@ export const returnTask = async (db: Database, task: TaskRow, requeue: Requeue):
     update tasks set status = ${status}, claimed_by_agent_id = null, version = version + 1, updated_at = flotilla_now(),
       dispatch_attempts = dispatch_attempts + ${requeue.counter === 'dispatch_attempts' ? 1 : 0},
       stale_requeues = stale_requeues + ${requeue.counter === 'stale_requeues' ? 1 : 0},
-      failure = coalesce(${requeue.failure === null ? null : JSON.stringify(requeue.failure)}::text::jsonb, failure),
+      failure = coalesce(${failure === null ? null : JSON.stringify(failure)}::text::jsonb, failure),
       deferred_until = case when ${ended || requeue.defer_ms === 0} then null else flotilla_now() + ${requeue.defer_ms} * interval '1 ms' end,
       completed_at = case when ${ended} then flotilla_now() end
     where id = ${task.id} and status = any(${fromStates('unclaim')}::text[]) and epoch = ${task.epoch}
@@ -100,7 +113,11 @@ export const returnTask = async (db: Database, task: TaskRow, requeue: Requeue):
       workspace_id: task.workspace_id,
       version: row.version,
       agent_id: task.claimed_by_agent_id,
-      summary: { status, ...(requeue.failure === null ? {} : { kind: requeue.failure.kind }) },
+      summary: {
+        status,
+        ...(failure === null ? {} : { kind: failure.kind }),
+        ...(requeue.counter === null ? {} : { [requeue.counter]: task[requeue.counter] + 1 }),
+      },
     },
   ]);
   return status;

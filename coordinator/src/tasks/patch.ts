@@ -120,7 +120,7 @@ const writeTask = async (
     throw new AppError('invalid_input', { sentence: 'assigned_to: name the agent that gets the task' });
   const required_tags = normalizeTags(fields.required_tags ?? current.required_tags);
   const executor = fields.executor === undefined ? current.executor : fields.executor;
-  const binding = await bindTask(deps, sql, {
+  const binding = await bindTask(deps, {
     workspace_id: principal.workspace_id,
     assigned_to,
     required_tags,
@@ -130,11 +130,13 @@ const writeTask = async (
   const given_up = verb === 'reject' && rejections >= taskLimits.rejections;
   const status = given_up ? 'failed' : nextStatus(task, verb, assigned_to);
   const not_before = fields.not_before === undefined ? current.not_before : fields.not_before;
+  const rekeyed = fields.concurrency_key !== undefined || fields.concurrency_limit !== undefined;
   const [row] = await sql<{ version: number; deferred_until: string | null }[]>`
     update tasks set ${sql(editedColumns(sql, fields, current.title))}, status = ${status}, assigned_to = ${assigned_to},
       assigned_agent_id = ${binding.assigned_agent_id}, queue_class_id = ${binding.queue_class_id}, required_tags = ${required_tags}::text[],
       executor = ${executor}, not_before = ${not_before},
-      deferred_until = case when ${fields.not_before === undefined} then deferred_until when ${not_before}::timestamptz > flotilla_now() then ${not_before}::timestamptz end,
+      deferred_until = case when ${fields.not_before === undefined} then case when ${rekeyed} and key_blocked then null else deferred_until end when ${not_before}::timestamptz > flotilla_now() then ${not_before}::timestamptz end,
+      key_blocked = key_blocked and ${fields.not_before === undefined && !rekeyed},
       completed_at = case when ${status} in ('done', 'failed', 'cancelled') then coalesce(completed_at, flotilla_now()) end,
       cancel_requested_at = case when ${verb !== 'reject'} then cancel_requested_at end, rejections = ${rejections},
       feedback = case when ${verb === 'reject'} then ${feedback} when ${verb !== 'approve'} then feedback end, version = version + 1, updated_at = flotilla_now()
@@ -176,7 +178,9 @@ const nextStatus = (task: TaskRow, verb: TaskVerb | null, assigned_to: string | 
 /** Plain columns of a patch. The title is always among them: an update needs at least one. */
 const editedColumns = (sql: Sql, fields: Omit<PatchTask, 'status'>, title: string) => {
   const { description, priority, due_date, tags, model, timeout_s, on_host_loss, review, metadata } = fields;
-  const plain = { description, priority, due_date, tags, model, timeout_s, on_host_loss, review };
+  const { start_by, concurrency_key, concurrency_limit } = fields;
+  const keyed = { start_by, concurrency_key, concurrency_limit };
+  const plain = { description, priority, due_date, tags, model, timeout_s, on_host_loss, review, ...keyed };
   const given = Object.entries(plain).filter(
     (entry): entry is [string, string | number | string[] | null] => entry[1] !== undefined,
   );

@@ -11,13 +11,14 @@ import { explainWaiting } from './waiting-for.ts';
 type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
   workspace_id: number;
   queue_class_id: number | null;
+  key_blocked: boolean;
 };
 
 /** The columns of the API's task. Tokens and cost are sums over its attempts; a null cost is "unpriced". */
 const columns = (sql: Sql) => sql`
   t.id, t.workspace_id, t.queue_class_id, t.title, t.description, t.status, t.priority, t.due_date, t.tags, t.required_tags,
   coalesce(assigned.name, t.assigned_to) as assigned_to, t.assigned_agent_id, t.claimed_by_agent_id, claimer.name as claimed_by,
-  t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.deferred_until, t.on_host_loss, t.review,
+  t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.start_by, t.concurrency_key, t.concurrency_limit, t.key_blocked, t.deferred_until, t.on_host_loss, t.review,
   t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.feedback, t.resolution, t.result, t.failure,
   spent.cost_usd_micros, spent.input_tokens, spent.output_tokens, t.cancel_requested_at, t.created_by, t.created_at, t.updated_at,
   t.started_at, t.completed_at, t.version`;
@@ -42,9 +43,9 @@ const visible = (sql: Sql, principal: Principal) => {
   return base;
 };
 
-const present = async (deps: Deps, rows: Row[]): Promise<Task[]> => {
-  const waiting = await explainWaiting(deps, rows);
-  return rows.map(({ workspace_id: _workspace, queue_class_id: _class, ...row }) => ({
+const present = async (deps: Deps, rows: Row[], max_age_ms = 0): Promise<Task[]> => {
+  const waiting = await explainWaiting(deps, rows, max_age_ms);
+  return rows.map(({ workspace_id: _workspace, queue_class_id: _class, key_blocked: _blocked, ...row }) => ({
     ...row,
     ref: `TASK-${row.id}`,
     status_sentence: sentence(row),
@@ -67,6 +68,17 @@ export const getTask = async (deps: Deps, principal: Principal, id: number): Pro
   const [task] = await present(deps, rows);
   if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
   return task;
+};
+
+/** In a burst of creations, what the first one saw of the agents serves those of the next second. */
+const BURST_MS = 1_000;
+
+/** Tasks by id, in this order, for a caller that may see them: it made them. */
+export const presentTasks = async (deps: Deps, ids: number[]): Promise<Task[]> => {
+  const { sql } = deps.db;
+  const rows = await sql<Row[]>`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = any(${ids}::bigint[])`;
+  const taskById = new Map((await present(deps, rows, ids.length > 1 ? BURST_MS : 0)).map((task) => [task.id, task]));
+  return ids.flatMap((id) => taskById.get(id) ?? []);
 };
 
 /** The workspace's task exists and the principal may see it, or 404; for verbs that need no more of it than this. */
@@ -151,7 +163,7 @@ export const listAttempts = async (
 ): Promise<{ attempts: Attempt[]; next_cursor: string | null }> => {
   await getTask(deps, principal, params.id);
   const rows = await deps.db.sql<Attempt[]>`
-    select a.id, a.task_id, a.number, a.agent_id, agent.name as agent, a.epoch, a.state, l.phase, a.executor, a.session_id, a.exit_code,
+    select a.id, a.task_id, a.number, a.agent_id, agent.name as agent, a.epoch, a.state, l.phase, a.progress, a.executor, a.session_id, a.exit_code,
       a.failure, a.late_result, a.input_tokens, a.output_tokens, a.cost_usd_micros, a.claimed_at, a.started_at, a.ended_at,
       coalesce((select jsonb_object_agg(stream, jsonb_build_object('size', size, 'final_size', final_size, 'truncated', truncated))
         from attempt_streams where attempt_id = a.id), '{}') as log

@@ -1,4 +1,5 @@
 import type { Sql } from '../db/client.ts';
+import type { Database } from '../db/database.ts';
 
 /** What a task demands of an agent, and so the unit in which the queue is scanned and woken. */
 export type QueueClass = {
@@ -24,12 +25,15 @@ export const normalizeTags = (tags: string[]): string[] => [...new Set(tags)].to
 
 export type QueueClasses = {
   /** Finds or creates the class; inside the caller's transaction. */
-  intern(sql: Sql, key: Omit<QueueClass, 'id'>): Promise<number>;
-  /** Looks for classes that other coordinators made. */
+  intern(db: Database, key: Omit<QueueClass, 'id'>): Promise<number>;
+  /** Looks for classes that other coordinators made, unless it just did and nobody spoke of an unknown one since. */
   refresh(sql: Sql): Promise<void>;
   get(id: number): QueueClass | null;
   matching(agent: Matchable): number[];
 };
+
+/** A class that another coordinator made without a hint that arrives is seen this late. */
+const REFRESH_MS = 100;
 
 /** Longer than any transaction: whoever took a lower id has committed or rolled back by then. */
 const SETTLE_MS = 60_000;
@@ -43,6 +47,7 @@ export const createQueueClasses = (): QueueClasses => {
   const byKey = new Map<string, number>();
   const byWorkspace = new Map<number, QueueClass[]>();
   let newest = 0;
+  let refreshed_at = -Infinity;
   // Ids become visible in the order of commits, not of ids: what is newer than `settled` is read again every time.
   let settled = 0;
   let candidate = 0;
@@ -57,10 +62,16 @@ export const createQueueClasses = (): QueueClasses => {
   };
 
   return {
-    get: (id) => byId.get(id) ?? null,
+    get: (id) => {
+      const known = byId.get(id) ?? null;
+      if (known === null) refreshed_at = -Infinity;
+      return known;
+    },
     matching: (agent) =>
       (byWorkspace.get(agent.workspace_id) ?? []).filter((c) => classMatches(c, agent)).map((c) => c.id),
     refresh: async (sql) => {
+      if (performance.now() - refreshed_at < REFRESH_MS) return;
+      refreshed_at = performance.now();
       const rows = await sql<QueueClass[]>`
         select id, workspace_id, kind, assigned_agent_id, required_tags, executor
         from queue_classes where id > ${settled} order by id`;
@@ -74,17 +85,18 @@ export const createQueueClasses = (): QueueClasses => {
         candidate_since = performance.now();
       }
     },
-    intern: async (sql, given) => {
+    intern: async (db, given) => {
       const key = { ...given, required_tags: normalizeTags(given.required_tags) };
       const known = byKey.get(keyOf(key));
       if (known !== undefined) return known;
-      // Not remembered here: the caller's transaction may still roll back. `refresh` and the second use will.
-      const [made] = await sql<{ id: number }[]>`
+      const [made] = await db.sql<{ id: number }[]>`
         insert into queue_classes (workspace_id, kind, assigned_agent_id, required_tags, executor)
         values (${key.workspace_id}, ${key.kind}, ${key.assigned_agent_id}, ${key.required_tags}::text[], ${key.executor})
         on conflict on constraint queue_classes_key do update set kind = excluded.kind
         returning id`;
       if (made === undefined) throw new Error('queue class was neither inserted nor found');
+      // Not before: the caller's transaction may still roll back.
+      db.afterCommit(() => remember({ id: made.id, ...key }));
       return made.id;
     },
   };

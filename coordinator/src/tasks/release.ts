@@ -3,7 +3,7 @@ import { AppError, type api, type RouteInput, type Task } from '@flotilla/shared
 import { recordAudit } from '../audit/record.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
-import { announce } from './announce.ts';
+import { announce, announceEnded } from './announce.ts';
 import { endAttempt, returnTask } from './lifecycle.ts';
 import { lockTask } from './lock-task.ts';
 import { getTask } from './queries.ts';
@@ -34,6 +34,7 @@ export const releaseTask = (
       entity_id: task.id,
       details: { epoch: attempt.epoch, was: task.status, status },
     });
+    announceEnded({ ...deps, db }, [task]);
     announce({ ...deps, db }, task);
     db.afterCommit(() => deps.hub.raise('interrupt', attempt.agent_id));
     return getTask({ ...deps, db }, principal, task.id);

@@ -25,10 +25,10 @@ export const retryTask = (
     if (demands === undefined) throw new Error('locked row vanished');
     // Bound anew: the agent it was assigned to may have been deleted since.
     const { workspace_id, assigned_to } = task;
-    const binding = await bindTask(deps, db.sql, { workspace_id, assigned_to, ...demands });
+    const binding = await bindTask({ ...deps, db }, { workspace_id, assigned_to, ...demands });
     const [row] = await db.sql<{ version: number; deferred_until: string | null }[]>`
       update tasks set status = ${status}, assigned_agent_id = ${binding.assigned_agent_id}, queue_class_id = ${binding.queue_class_id}, attempts = 0, dispatch_attempts = 0, stale_requeues = 0, rejections = 0, cancel_requested_at = null,
-        deferred_until = case when not_before > flotilla_now() then not_before end, completed_at = null, started_at = null, resolution = null, result = null, failure = null,
+        deferred_until = case when not_before > flotilla_now() then not_before end, key_blocked = false, start_by = case when start_by > flotilla_now() then start_by end, completed_at = null, started_at = null, resolution = null, result = null, failure = null,
         version = version + 1, updated_at = flotilla_now()
       where id = ${task.id} returning version, deferred_until`;
     await recordEvents(db, [

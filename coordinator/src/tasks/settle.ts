@@ -6,20 +6,25 @@ import { storeUsage } from './usage.ts';
 
 type Report = { log_sizes: { stdout?: number; stderr?: number }; usage?: UsageReport };
 
-/** What every terminal report carries along: final log sizes and the last usage. Also for an attempt that lost its task. */
-export const storeReportExtras = async (
-  db: Database,
-  held: Held,
-  workspace_id: number,
-  report: Report,
-): Promise<void> => {
-  for (const [stream, size] of Object.entries(report.log_sizes)) {
+/** What terminal reports carry along: final log sizes and the last usage. Also for an attempt that lost its task. */
+export const storeReportExtras = async (db: Database, reports: { held: Held; report: Report }[]): Promise<void> => {
+  const streams = reports.flatMap(({ held, report }) =>
+    Object.entries(report.log_sizes).map(([stream, size]) => ({ held, stream, size })),
+  );
+  if (streams.length > 0) {
     await db.sql`
-      insert into attempt_streams (workspace_id, attempt_id, stream, final_size) values (${workspace_id}, ${held.attempt.id}, ${stream}, ${size})
+      insert into attempt_streams (workspace_id, attempt_id, stream, final_size)
+      select * from unnest(${streams.map(({ held }) => held.task.workspace_id)}::bigint[], ${streams.map(({ held }) => held.attempt.id)}::bigint[],
+        ${streams.map(({ stream }) => stream)}::text[], ${streams.map(({ size }) => size)}::bigint[])
       on conflict (attempt_id, stream) do update set final_size = greatest(excluded.final_size, attempt_streams.size)
       where attempt_streams.final_size is null`;
   }
-  if (report.usage !== undefined) await storeUsage(db, workspace_id, held.attempt.id, report.usage);
+  await storeUsage(
+    db,
+    reports.flatMap(({ held, report: { usage } }) =>
+      usage === undefined ? [] : [{ workspace_id: held.task.workspace_id, attempt_id: held.attempt.id, usage }],
+    ),
+  );
 };
 
 /**
@@ -32,7 +37,7 @@ export const keepLateReport = async (
   kind: string,
   body: Report,
 ): Promise<ReturnType<typeof leaseLost>> => {
-  await storeReportExtras(db, held, held.task.workspace_id, body);
+  await storeReportExtras(db, [{ held, report: body }]);
   await db.sql`
     update attempts set late_result = ${JSON.stringify({ report: kind, ...body })}::text::jsonb
     where id = ${held.attempt.id} and late_result is null`;

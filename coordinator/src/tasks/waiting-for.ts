@@ -14,6 +14,9 @@ export type Waiting = {
   executor: string | null;
   not_before: string | null;
   deferred_until: string | null;
+  concurrency_key: string | null;
+  concurrency_limit: number;
+  key_blocked: boolean;
 };
 
 type AgentFacts = {
@@ -26,20 +29,50 @@ type AgentFacts = {
   free: number;
 };
 
-/** Computed when read, from the same facts that claiming uses: an answer is never older than the request. */
-export const explainWaiting = async (deps: Deps, tasks: Waiting[]): Promise<Map<number, WaitingFor>> => {
+/**
+ * Computed when read, from the same facts that claiming uses: an answer is never older than the request, unless the
+ * caller takes facts of the last `max_age_ms`.
+ */
+export const explainWaiting = async (
+  deps: Deps,
+  tasks: Waiting[],
+  max_age_ms = 0,
+): Promise<Map<number, WaitingFor>> => {
   const queued = tasks.filter((task) => ['backlog', 'inbox', 'assigned'].includes(task.status));
   if (queued.length === 0) return new Map();
-  const agents = await loadAgents(deps, [...new Set(queued.map((task) => task.workspace_id))]);
+  const workspace_ids = [...new Set(queued.map((task) => task.workspace_id))];
+  const paused = await loadPaused(deps, workspace_ids);
+  const agents = await recentAgents(deps, workspace_ids, max_age_ms);
   return new Map(
     queued.map((task) => [
       task.id,
       explain(
         task,
+        paused.has(task.workspace_id),
         agents.filter((agent) => agent.workspace_id === task.workspace_id),
       ),
     ]),
   );
+};
+
+/** What was last read of the agents of a workspace: thousands of rows, that a burst of creations would read each time. */
+export type AgentFactsCache = Map<number, { read_at: number; agents: AgentFacts[] }>;
+
+const recentAgents = async (deps: Deps, workspace_ids: number[], max_age_ms: number): Promise<AgentFacts[]> => {
+  const now = performance.now();
+  const stale = workspace_ids.filter((id) => now - (deps.agent_facts.get(id)?.read_at ?? -Infinity) >= max_age_ms);
+  if (stale.length > 0) {
+    const loaded = await loadAgents(deps, stale);
+    for (const id of stale)
+      deps.agent_facts.set(id, { read_at: now, agents: loaded.filter((agent) => agent.workspace_id === id) });
+  }
+  return workspace_ids.flatMap((id) => deps.agent_facts.get(id)?.agents ?? []);
+};
+
+const loadPaused = async (deps: Deps, workspace_ids: number[]): Promise<Set<number>> => {
+  const rows = await deps.db.sql<{ id: number }[]>`
+    select id from workspaces where id = any(${workspace_ids}::bigint[]) and paused_at is not null`;
+  return new Set(rows.map(({ id }) => id));
 };
 
 const loadAgents = async (deps: Deps, workspace_ids: number[]): Promise<AgentFacts[]> => {
@@ -74,8 +107,13 @@ const say = (code: WaitingCode, message: string, nearest: WaitingFor['nearest'] 
   nearest,
 });
 
-const explain = (task: Waiting, agents: AgentFacts[]): WaitingFor => {
+const explain = (task: Waiting, paused: boolean, agents: AgentFacts[]): WaitingFor => {
   if (task.status === 'backlog') return say('backlog', 'It is parked in the backlog; move it to the inbox.');
+  if (paused) return say('paused', 'The workspace is paused; `flotilla resume` ends that.');
+  if (task.key_blocked) {
+    const most = task.concurrency_limit === 1 ? 'One task' : `${task.concurrency_limit} tasks`;
+    return say('concurrency_key', `${most} with the key ${task.concurrency_key} may run at a time, and so many do.`);
+  }
   if (task.deferred_until !== null) {
     return task.deferred_until === task.not_before
       ? say('not_before', `It was asked not to start before ${task.not_before}.`)

@@ -94,8 +94,8 @@ const touch = async (deps: Deps, found: Found): Promise<void> => {
 const authenticateAttempt = async (deps: Deps, token: string): Promise<Principal | null> => {
   const claimed = readAttemptToken(deps.attempt_key, token);
   if (claimed === null) return null;
-  const [attempt] = await deps.db.sql<{ id: number; workspace_id: number }[]>`
-    select a.id, a.workspace_id from attempts a join leases l on l.attempt_id = a.id
+  const [attempt] = await deps.db.sql<{ id: number; workspace_id: number; polled: boolean }[]>`
+    select a.id, a.workspace_id, l.call_lease_ms is not null as polled from attempts a join leases l on l.attempt_id = a.id
     where a.epoch = ${claimed.epoch} and a.task_id = ${claimed.task_id}`;
   if (attempt === undefined) return null;
   const { id, workspace_id } = attempt;
@@ -103,7 +103,7 @@ const authenticateAttempt = async (deps: Deps, token: string): Promise<Principal
     kind: 'attempt',
     id,
     name: `TASK-${claimed.task_id}`,
-    role: 'attempt',
+    role: attempt.polled ? 'polled_attempt' : 'attempt',
     workspace_id,
     task_id: claimed.task_id,
   };

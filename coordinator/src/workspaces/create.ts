@@ -1,12 +1,11 @@
-import { type api, AppError, type RouteInput, type RouteOutput, type Workspace } from '@flotilla/shared';
+import { type api, AppError, type RouteInput, type RouteOutput } from '@flotilla/shared';
 
 import { recordAudit } from '../audit/record.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { FIRST_WORKSPACE } from './first.ts';
+import { readWorkspace } from './queries.ts';
 import { digestSecret, makeSecret } from '../tokens/secret.ts';
-
-/** The workspace that `ensureFirstWorkspace` makes: its admins run the installation. */
-const FIRST_WORKSPACE = 1;
 
 /** Creates a tenant and the admin token that opens it. Only admins of the first workspace may. */
 export const createWorkspace = (
@@ -19,8 +18,8 @@ export const createWorkspace = (
     if (principal.workspace_id !== FIRST_WORKSPACE) {
       throw new AppError('forbidden', { sentence: 'Only admins of the first workspace may create workspaces.' });
     }
-    const [workspace] = await sql<Workspace[]>`
-      insert into workspaces (slug, name) values (${body.slug}, ${body.name ?? body.slug}) on conflict do nothing returning id, slug, name, created_at`;
+    const [workspace] = await sql<{ id: number }[]>`
+      insert into workspaces (slug, name) values (${body.slug}, ${body.name ?? body.slug}) on conflict do nothing returning id`;
     if (workspace === undefined)
       throw new AppError('name_taken', { sentence: `slug: a workspace ${body.slug} exists` });
     const token = makeSecret('flu_');
@@ -33,5 +32,5 @@ export const createWorkspace = (
       entity_id: workspace.id,
       details: { slug: body.slug },
     });
-    return { ...workspace, token };
+    return { ...(await readWorkspace({ ...deps, db }, workspace.id)), token };
   });

@@ -9,19 +9,30 @@ import {
 
 import { listAgents } from '../agents/queries.ts';
 import { decodeCursor, pageOf } from '../db/page.ts';
+import type { Sql } from '../db/client.ts';
+import { isoTime } from '../db/iso-time.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { readExpiry } from '../tasks/expire/suspension.ts';
 import { explainWaiting, type Waiting } from '../tasks/waiting-for.ts';
 import { VERSION } from '../version.ts';
 
 /** Queued tasks that the status page explains one by one; beyond, the counts of these stand for all. */
 const EXPLAINED = 2_000;
 
+const columns = (sql: Sql) => sql`
+  id, slug, name, created_at, case when paused_at is not null then
+    jsonb_build_object('since', ${isoTime(sql, sql`paused_at`)}, 'by', paused_by, 'reason', pause_reason) end as pause`;
+
+export const readWorkspace = async (deps: Deps, id: number): Promise<Workspace> => {
+  const { sql } = deps.db;
+  const [workspace] = await sql<Workspace[]>`select ${columns(sql)} from workspaces where id = ${id}`;
+  if (workspace === undefined) throw new Error(`workspace ${id} vanished`);
+  return workspace;
+};
+
 export const whoAmI = async (deps: Deps, principal: Principal): Promise<RouteOutput<typeof api.workspaces.me>> => {
-  const [workspace] = await deps.db.sql<
-    Workspace[]
-  >`select id, slug, name, created_at from workspaces where id = ${principal.workspace_id}`;
-  if (workspace === undefined) throw new Error('a principal without workspace');
+  const workspace = await readWorkspace(deps, principal.workspace_id);
   const { kind, id, name, role } = principal;
   return { principal: { kind, id, name, role }, workspace };
 };
@@ -31,8 +42,9 @@ export const listWorkspaces = async (
   principal: Principal,
   { query }: RouteInput<typeof api.workspaces.list>,
 ): Promise<RouteOutput<typeof api.workspaces.list>> => {
-  const rows = await deps.db.sql<Workspace[]>`
-    select id, slug, name, created_at from workspaces
+  const { sql } = deps.db;
+  const rows = await sql<Workspace[]>`
+    select ${columns(sql)} from workspaces
     where (id = ${principal.workspace_id} or ${principal.workspace_id} = 1) and id < ${decodeCursor(query.cursor)} order by id desc limit ${query.limit + 1}`;
   const { items, next_cursor } = pageOf(rows, query.limit);
   return { workspaces: items, next_cursor };
@@ -48,7 +60,7 @@ export const readStatus = async (
   const byStatus = await sql<{ status: string; count: number }[]>`
     select status, count(*)::int as count from tasks where workspace_id = ${principal.workspace_id} and deleted_at is null group by status`;
   const queued = await sql<Waiting[]>`
-    select id, workspace_id, status, assigned_to, assigned_agent_id, required_tags, executor, not_before, deferred_until from tasks
+    select id, workspace_id, status, assigned_to, assigned_agent_id, required_tags, executor, not_before, deferred_until, concurrency_key, concurrency_limit, key_blocked from tasks
     where workspace_id = ${principal.workspace_id} and status in ('backlog', 'inbox', 'assigned') and deleted_at is null limit ${EXPLAINED}`;
   const waiting: Record<string, number> = {};
   for (const { code } of (await explainWaiting(deps, queued)).values()) waiting[code] = (waiting[code] ?? 0) + 1;
@@ -67,5 +79,14 @@ export const readStatus = async (
   const tasks = Object.fromEntries(
     taskStatuses.map((status) => [status, byStatus.find((row) => row.status === status)?.count ?? 0]),
   );
-  return { version: VERSION, workspace: workspace.slug, agents, tasks, slots, waiting };
+  return {
+    version: VERSION,
+    workspace: workspace.slug,
+    pause: workspace.pause,
+    expiry: await readExpiry(deps),
+    agents,
+    tasks,
+    slots,
+    waiting,
+  };
 };

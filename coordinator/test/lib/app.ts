@@ -16,7 +16,7 @@ import { createHub } from '../../src/hub.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { createClaimDesk } from '../../src/tasks/claim/desk.ts';
 import { expireLeases } from '../../src/tasks/expire/expire.ts';
-import { expirySuspended } from '../../src/tasks/expire/guards.ts';
+import { expirySuspended } from '../../src/tasks/expire/suspension.ts';
 import { createQueueClasses } from '../../src/tasks/queue-classes.ts';
 import { createBelieved } from '../../src/tokens/authenticate.ts';
 import { ensureFirstWorkspace, loadAttemptKey } from '../../src/workspaces/bootstrap.ts';
@@ -63,6 +63,7 @@ export const makeDeps = async (pool: Pool, environment: Record<string, string>):
     classes: createQueueClasses(),
     desk: createClaimDesk(),
     batches: createBatches(),
+    agent_facts: new Map(),
     believed: createBelieved(),
     attempt_key: await loadAttemptKey(db),
     random: Math.random,

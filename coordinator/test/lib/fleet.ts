@@ -8,6 +8,7 @@ let counter = 0;
 /** A name that no other test of this process has. */
 export const freshName = (prefix: string): string => `${prefix}-${++counter}`;
 
+type Usage = NonNullable<Parameters<Client['tasks']['complete']>[0]['body']>['usage'];
 export type Held = Pick<ClaimedTask, 'id' | 'epoch'>;
 
 export type TestAgent = {
@@ -22,7 +23,7 @@ export type TestAgent = {
   start(task: Held): Promise<null>;
   complete(
     task: Held,
-    more?: { resolution?: string; log_sizes?: { stdout?: number; stderr?: number } },
+    more?: { resolution?: string; log_sizes?: { stdout?: number; stderr?: number }; usage?: Usage },
   ): Promise<{ status: string }>;
   fail(
     task: Held,
@@ -58,6 +59,8 @@ export type TestWorkspace = {
   tasks(count: number, fields?: Partial<CreateTask>): Promise<Task[]>;
   read(task: { id: number }): Promise<Task>;
   attempts(task: { id: number }): Promise<Attempt[]>;
+  pause(more?: { kill?: boolean; reason?: string }): Promise<{ cancelling: number }>;
+  resume(): Promise<unknown>;
   agentRow(agent: { id: number }): Promise<Agent>;
 };
 
@@ -141,6 +144,8 @@ export const createWorkspaceOf = async (app: TestApp): Promise<TestWorkspace> =>
     },
     read: ({ id: task_id }) => admin.tasks.get({ params: { id: task_id } }),
     attempts: async ({ id: task_id }) => (await admin.tasks.attempts({ params: { id: task_id } })).attempts,
+    pause: (more = {}) => admin.workspaces.pause({ params: { id }, body: more }),
+    resume: () => admin.workspaces.resume({ params: { id } }),
     agentRow: ({ id: agent_id }) => admin.agents.get({ params: { id: agent_id } }),
   };
   return self;

@@ -29,7 +29,7 @@ export const findViolations = async (sql: Sql): Promise<string[]> => {
     where status not in ('done', 'failed', 'cancelled') and completed_at is not null
     union all
     select 'I1 task ' || id || ' counts beyond its limits' from tasks
-    where dispatch_attempts > 6 or stale_requeues > 6 or (status in ('inbox', 'assigned') and (dispatch_attempts > 5 or stale_requeues > 5))
+    where dispatch_attempts > 5 or stale_requeues > 5 or (status in ('inbox', 'assigned') and (dispatch_attempts >= 5 or stale_requeues >= 5 or attempts >= 25))
     union all
     select 'I2 lease of task ' || l.task_id || ' outlived its owner' from leases l
     left join attempts a on a.id = l.attempt_id left join tasks t on t.id = l.task_id left join agents g on g.id = l.agent_id

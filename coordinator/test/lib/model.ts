@@ -103,7 +103,7 @@ const giveBack = (
 ): TaskStatus => {
   if (counter !== null) task[counter] += 1;
   const exhausted =
-    final || (counter !== null && (task[counter] > taskLimits[counter] || task.attempts >= taskLimits.attempts));
+    final || task.attempts >= taskLimits.attempts || (counter !== null && task[counter] >= taskLimits[counter]);
   task.claimed_by = null;
   return move(task, verb, task.cancel_requested ? 'cancelled' : exhausted ? 'failed' : queued(task));
 };

@@ -33,6 +33,8 @@ export const Timings = z.object({
   claim_wait_s: z.int(),
   /** How long to wait before claiming, so that a returning fleet spreads; 0 in normal service. */
   reconnect_delay_ms: z.int(),
+  /** Over how long those who wait here should come back when the coordinator vanishes: it grows with their number. */
+  return_spread_ms: z.int().optional(),
 });
 export type Timings = z.infer<typeof Timings>;
 

@@ -2,6 +2,7 @@ import { agentRoutes } from './agents.ts';
 import { attachmentRoutes } from './attachments.ts';
 import { auditRoutes } from './audit.ts';
 import { commentRoutes } from './comments.ts';
+import { expiryRoutes } from './expiry.ts';
 import { eventRoutes } from './events.ts';
 import { reviewRoutes } from './reviews.ts';
 import type { Route } from './route.ts';
@@ -19,6 +20,7 @@ export const api = {
   comments: commentRoutes,
   reviews: reviewRoutes,
   attachments: attachmentRoutes,
+  expiry: expiryRoutes,
   events: eventRoutes,
   audit: auditRoutes,
 };

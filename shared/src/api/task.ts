@@ -23,9 +23,11 @@ export const Epoch = z.int().positive();
 
 export const waitingCodes = [
   'ready',
+  'paused',
   'backlog',
   'deferred',
   'not_before',
+  'concurrency_key',
   'unknown_agent',
   'agent_disabled',
   'agent_draining',
@@ -73,6 +75,9 @@ export const Task = z.object({
   model: z.string().nullable(),
   timeout_s: z.int(),
   not_before: Timestamp.nullable(),
+  start_by: Timestamp.nullable(),
+  concurrency_key: z.string().nullable(),
+  concurrency_limit: z.int(),
   deferred_until: Timestamp.nullable(),
   on_host_loss: z.enum(onHostLoss),
   review: z.enum(reviewPolicies),
@@ -110,6 +115,8 @@ export const Attempt = z.object({
   epoch: Epoch,
   state: z.enum(attemptStates),
   phase: z.string().nullable(),
+  /** What it last said about how far it is. */
+  progress: z.object({ percent: z.number().nullable(), message: z.string().nullable(), at: Timestamp }).nullable(),
   executor: z.string().nullable(),
   session_id: z.string().nullable(),
   exit_code: z.int().nullable(),
@@ -142,6 +149,11 @@ const editable = {
     .min(1)
     .max(7 * 86_400),
   not_before: TimestampInput.nullable(),
+  /** It fails when it has not started by then. */
+  start_by: TimestampInput.nullable(),
+  /** Of the tasks of one key at most `concurrency_limit` (default 1) run at a time in the workspace. */
+  concurrency_key: text(200).min(1).nullable(),
+  concurrency_limit: z.int().min(1).max(10_000),
   on_host_loss: z.enum(onHostLoss),
   review: z.enum(reviewPolicies),
   metadata: Metadata,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { taskStatuses } from '../states/task.ts';
-import { Count, Id, IdParam, IdParams, Int32, StorableJson, Tag, text } from './common.ts';
+import { Count, Id, IdParam, IdParams, Int32, Name, openEnum, StorableJson, Tag, text, Timestamp } from './common.ts';
 import { route } from './route.ts';
 import { Epoch, logStreams } from './task.ts';
 
@@ -77,7 +77,30 @@ export const FailTask = z.object({
 });
 export type FailTask = z.infer<typeof FailTask>;
 
-const asAgent = { tag: 'agent protocol', permission: 'agent:run', audience: 'agent', params: IdParams } as const;
+/**
+ * Why a queue poll answered what it did. `holding`: there is nothing new, go on with what you hold. An older client must
+ * not choke on a reason of a newer coordinator.
+ */
+export const queueReasons = [
+  'assigned',
+  'at_capacity',
+  'no_tasks_available',
+  'draining',
+  'disabled',
+  'paused',
+  'holding',
+] as const;
+export type QueueReason = (typeof queueReasons)[number];
+
+export const QueueAnswer = z.object({
+  task: ClaimedTask.nullable(),
+  reason: openEnum(queueReasons),
+  /** Everything the agent holds now, the task of this answer included: whoever lost an answer finds its epoch here. */
+  holding: z.array(z.object({ id: Id, epoch: Epoch, lease_expires_at: Timestamp })),
+});
+export type QueueAnswer = z.infer<typeof QueueAnswer>;
+
+const asAgent = { tag: 'agent protocol', permission: 'attempt:run', audience: 'agent', params: IdParams } as const;
 const fenced = ['lease_lost', 'task_gone', 'not_found'] as const;
 
 /** The agent's side of a task: claim it, work on it, report. */
@@ -116,6 +139,23 @@ export const workRoutes = {
     status: 200,
     output: z.object({ tasks: z.array(ClaimedTask) }),
     errors: ['agent_gone', 'instance_conflict'],
+  }),
+  queue: route({
+    method: 'GET',
+    path: '/tasks/queue',
+    tag: 'agent protocol',
+    summary: 'Poll the queue for one task, without a daemon: {task, reason, holding}',
+    description:
+      'At most `max_capacity` tasks at a time (default: the slots of the agent), counted together with what its daemon runs. The lease of a polled task lasts 10 minutes; only calls that name the task and its epoch (start, log, usage, progress) renew it. With a person’s token `agent` says for whom; a name nobody has is registered as an agent that only polls. The `attempt_token` of the answer opens these calls for this one task.',
+    permission: 'queue:poll',
+    audience: 'agent',
+    query: z.object({
+      agent: Name.optional(),
+      max_capacity: z.coerce.number().pipe(z.int().min(1).max(1024)).optional(),
+    }),
+    status: 200,
+    output: QueueAnswer,
+    errors: ['agent_gone', 'not_found', 'name_taken', 'invalid_input'],
   }),
   start: route({
     ...asAgent,
@@ -164,8 +204,24 @@ export const workRoutes = {
     output: z.object({ next_offset: z.int() }),
     errors: [...fenced, 'log_gap', 'body_too_large'],
   }),
+  progress: route({
+    ...asAgent,
+    permission: 'attempt:report',
+    method: 'POST',
+    path: '/tasks/:id/progress',
+    summary: 'Say how far it is; the answer says whether the task should stop',
+    body: z.object({
+      epoch: Epoch,
+      percent: z.number().min(0).max(100).optional(),
+      message: text(500).optional(),
+    }),
+    status: 200,
+    output: z.object({ cancel_requested: z.boolean(), lease_expires_at: Timestamp }),
+    errors: fenced,
+  }),
   usage: route({
     ...asAgent,
+    permission: 'attempt:report',
     method: 'POST',
     path: '/tasks/:id/usage',
     summary: 'Report tokens and cost; idempotent by (attempt, seq)',

@@ -1,10 +1,18 @@
 import { z } from 'zod';
 
-import { Id, Name, NextCursor, PageQuery, text, Timestamp } from './common.ts';
+import { Id, IdParams, Name, NextCursor, PageQuery, text, Timestamp } from './common.ts';
+import { Expiry } from './expiry.ts';
 import { route } from './route.ts';
 
 /** A tenant. Every token, agent and task belongs to exactly one; an id of another workspace is a 404 everywhere. */
-export const Workspace = z.object({ id: Id, slug: z.string(), name: z.string(), created_at: Timestamp });
+export const Workspace = z.object({
+  id: Id,
+  slug: z.string(),
+  name: z.string(),
+  created_at: Timestamp,
+  /** Set while nothing of it is claimed. */
+  pause: z.object({ since: Timestamp, by: z.string(), reason: z.string().nullable() }).nullable(),
+});
 export type Workspace = z.infer<typeof Workspace>;
 
 export const Principal = z.object({
@@ -17,6 +25,8 @@ export const Principal = z.object({
 export const StatusReport = z.object({
   version: z.string(),
   workspace: z.string(),
+  pause: Workspace.shape.pause,
+  expiry: Expiry,
   agents: z.record(z.string(), z.int()),
   tasks: z.record(z.string(), z.int()),
   slots: z.object({ total: z.int(), used: z.int() }),
@@ -52,6 +62,35 @@ export const workspaceRoutes = {
     status: 200,
     output: z.object({ workspaces: z.array(Workspace), next_cursor: NextCursor }),
     errors: [],
+  }),
+  pause: route({
+    method: 'POST',
+    aliases: ['PATCH'],
+    path: '/workspaces/:id/pause',
+    tag: 'workspaces',
+    summary: 'Claim nothing of the workspace any more; with kill, also cancel everything that runs (emergency stop)',
+    description:
+      'No claim commits after the answer. Without `kill` running tasks go on. With it each running task is cancelled as by its own route; `cancelling` counts those that were asked by this call.',
+    permission: 'agents:operate',
+    audience: 'person',
+    params: IdParams,
+    body: z.strictObject({ kill: z.boolean().default(false), reason: text(500).optional() }),
+    status: 200,
+    output: z.object({ workspace: Workspace, cancelling: z.int() }),
+    errors: ['not_found'],
+  }),
+  resume: route({
+    method: 'POST',
+    aliases: ['PATCH'],
+    path: '/workspaces/:id/resume',
+    tag: 'workspaces',
+    summary: 'End a pause; waiting claims look at once',
+    permission: 'agents:operate',
+    audience: 'person',
+    params: IdParams,
+    status: 200,
+    output: Workspace,
+    errors: ['not_found'],
   }),
   me: route({
     method: 'GET',

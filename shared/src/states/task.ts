@@ -26,11 +26,16 @@ export const taskMachine = machine({
     start: { from: ['in_progress'], to: ['in_progress'], sentence: 'The executor runs.' },
     unclaim: {
       from: ['in_progress'],
-      to: ['inbox', 'assigned', 'cancelled'],
+      to: ['inbox', 'assigned', 'failed', 'cancelled'],
       sentence: 'Handed back without a result.',
     },
     complete: { from: ['in_progress', 'inbox', 'assigned'], to: ['review', 'done'], sentence: 'Work delivered.' },
     fail: { from: ['in_progress'], to: ['inbox', 'assigned', 'failed', 'cancelled'], sentence: 'The attempt failed.' },
+    miss_start: {
+      from: ['backlog', 'inbox', 'assigned'],
+      to: ['failed'],
+      sentence: 'It was not started by its time.',
+    },
     expire: { from: ['in_progress'], to: ['inbox', 'assigned', 'failed', 'cancelled'], sentence: 'The lease ran out.' },
     cancel: {
       from: ['backlog', 'inbox', 'assigned', 'in_progress', 'review'],
@@ -65,5 +70,8 @@ export const taskMachine = machine({
 export type TaskVerb = keyof typeof taskMachine.edges;
 export const taskStatuses = stateNames(taskMachine);
 
-/** Limits of protocol.md §5: beyond them a task fails instead of trying again. */
+/**
+ * Limits of protocol.md §5. The fifth failed try, the fifth lost host, the third rejection ends a task as failed; and no
+ * task gets more than 25 attempts, whatever they counted as.
+ */
 export const taskLimits = { dispatch_attempts: 5, stale_requeues: 5, rejections: 3, attempts: 25 } as const;

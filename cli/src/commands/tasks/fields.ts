@@ -9,7 +9,7 @@ import { usageError } from '../../exit.ts';
 import { parseTime } from '../../output/format.ts';
 import { agentName } from '../../resolve.ts';
 import type { Session } from '../../session.ts';
-import { collect, duration, oneOf } from '../options.ts';
+import { collect, duration, oneOf, wholeNumber } from '../options.ts';
 
 /** The fields that `create` and `edit` share. */
 export type FieldOptions = {
@@ -23,6 +23,9 @@ export type FieldOptions = {
   model?: string;
   timeout?: number;
   notBefore?: string;
+  startBy?: string;
+  key?: string;
+  keyLimit?: number;
 };
 
 export const fieldOptions = (command: Command): Command =>
@@ -36,7 +39,10 @@ export const fieldOptions = (command: Command): Command =>
     .option('--executor <name>', 'executor the agent must have')
     .option('--model <name>', 'model the executor should use')
     .option('--timeout <duration>', 'longest run of one attempt (default 1h)', duration)
-    .option('--not-before <time>', 'ISO 8601 time, or a duration from now');
+    .option('--not-before <time>', 'ISO 8601 time, or a duration from now')
+    .option('--start-by <time>', 'fail it when it has not started by then: ISO 8601 time, or a duration from now')
+    .option('--key <key>', 'concurrency key: of its tasks only so many run at a time')
+    .option('--key-limit <count>', 'how many of the key (default 1)', wholeNumber(1));
 
 const readDescription = async (cli: Cli, { description, file }: FieldOptions): Promise<string | undefined> => {
   if (description !== undefined && file !== undefined) throw usageError('Give --description or --file, not both.');
@@ -63,6 +69,9 @@ export const readFields = async (
     executor: options.executor,
     model: options.model,
     timeout_s: options.timeout,
+    start_by: options.startBy === undefined ? undefined : parseTime(options.startBy, session.cli.now()),
+    concurrency_key: options.key,
+    concurrency_limit: options.keyLimit,
     not_before: options.notBefore === undefined ? undefined : parseTime(options.notBefore, session.cli.now()),
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));

@@ -32,6 +32,12 @@ export const taskView: View<Task> = {
     { head: 'CLAIMED BY', cell: (task) => orDash(task.claimed_by) },
     { head: 'LEASE ENDS', cell: (task, now) => showWhen(task.lease_expires_at, now) },
     { head: 'NOT BEFORE', cell: (task, now) => showWhen(task.not_before, now) },
+    { head: 'START BY', cell: (task, now) => showWhen(task.start_by, now) },
+    {
+      head: 'KEY',
+      cell: ({ concurrency_key, concurrency_limit }) =>
+        concurrency_key === null ? '-' : `${concurrency_key} (${concurrency_limit} at a time)`,
+    },
     { head: 'DUE', cell: (task, now) => showWhen(task.due_date, now) },
     { head: 'TIMEOUT', cell: (task) => showDuration(task.timeout_s) },
     { head: 'MODEL', cell: (task) => orDash(task.model) },

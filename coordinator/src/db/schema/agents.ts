@@ -1,5 +1,16 @@
 import { sql } from 'drizzle-orm';
-import { check, foreignKey, index, integer, jsonb, pgTable, text, unique, uniqueIndex } from 'drizzle-orm/pg-core';
+import {
+  boolean,
+  check,
+  foreignKey,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  text,
+  unique,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core';
 
 import { bytea, id, ref, timestamptz } from './columns.ts';
 import { workspaces } from './tenancy.ts';
@@ -38,6 +49,8 @@ export const agents = pgTable(
     drain_on_deadline: text(),
     drain_reason: text(),
     drain_requested_at: timestamptz(),
+    /** A copy of "its workspace is paused": claim reads it under the lock that it takes on this row anyway. */
+    workspace_paused: boolean().notNull().default(false),
     restart_generation: integer().notNull().default(0),
     token_generation: integer().notNull().default(0),
     disabled_at: timestamptz(),

@@ -34,6 +34,7 @@ export const task_attachments = pgTable(
   (t) => [
     unique('task_attachments_in_workspace').on(t.workspace_id, t.id),
     index('task_attachments_task').on(t.task_id, t.id),
+    index('task_attachments_attempt').on(t.attempt_id),
     uniqueIndex('task_attachments_name')
       .on(t.attempt_id, t.name)
       .where(sql`completed_at is not null`),

@@ -25,6 +25,9 @@ export const quality_reviews = pgTable(
   },
   (t) => [
     index('quality_reviews_task').on(t.task_id, t.id),
+    // For the deletion of what they refer to.
+    index('quality_reviews_attempt').on(t.attempt_id),
+    index('quality_reviews_comment').on(t.comment_id),
     foreignKey({ columns: [t.workspace_id, t.task_id], foreignColumns: [tasks.workspace_id, tasks.id] }).onDelete(
       'cascade',
     ),

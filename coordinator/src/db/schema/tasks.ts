@@ -2,6 +2,7 @@ import { attemptStates, onHostLoss, priorities, taskStatuses } from '@flotilla/s
 import { sql } from 'drizzle-orm';
 import {
   bigint,
+  boolean,
   check,
   foreignKey,
   index,
@@ -76,6 +77,13 @@ export const tasks = pgTable(
     model: text(),
     timeout_s: integer().notNull().default(3600),
     not_before: timestamptz(),
+    /** It fails when it has not started by then. */
+    start_by: timestamptz(),
+    /** Of one key at most `concurrency_limit` tasks of the workspace run at a time. */
+    concurrency_key: text(),
+    concurrency_limit: integer().notNull().default(1),
+    /** A claim met it while its key was in use: out of the queue (`deferred_until`) until the key is free. */
+    key_blocked: boolean().notNull().default(false),
     /** Out of the queue's index until then: back-off, rate-limit resets, not_before. A loop clears it when due. */
     deferred_until: timestamptz(),
     on_host_loss: text().notNull().default('requeue'),
@@ -108,6 +116,13 @@ export const tasks = pgTable(
     index('tasks_deferred')
       .on(t.deferred_until)
       .where(sql`deferred_until is not null`),
+    // None of the two is touched by a claim of a task without key and start_by.
+    index('tasks_key_blocked')
+      .on(t.workspace_id, t.concurrency_key, t.priority_rank, t.due_date.asc().nullsLast(), t.created_at, t.id)
+      .where(sql`key_blocked`),
+    index('tasks_start_by')
+      .on(t.start_by)
+      .where(sql`start_by is not null and status in ('backlog', 'inbox', 'assigned')`),
     index('tasks_unbound')
       .on(t.workspace_id, t.assigned_to)
       .where(sql`assigned_to is not null and assigned_agent_id is null`),
@@ -140,6 +155,7 @@ export const attempts = pgTable(
     /** SHA-256 of the accepted terminal report: the same report again is answered as before. */
     report_digest: bytea(),
     late_result: jsonb(),
+    progress: jsonb(),
     input_tokens: bigint({ mode: 'number' }).notNull().default(0),
     output_tokens: bigint({ mode: 'number' }).notNull().default(0),
     cost_usd_micros: bigint({ mode: 'number' }),
@@ -184,8 +200,15 @@ export const leases = pgTable(
     /** `hold` tasks: when the waiting ends. */
     held_until: timestamptz(),
     phase: text().notNull().default('claimed'),
+    /** Set: it was polled by hand. Calls that name the task and its epoch renew it by this much; beats need not. */
+    call_lease_ms: bigint({ mode: 'number' }),
+    /** Of its task: the running tasks of a key are its leases. */
+    concurrency_key: text(),
   },
   (t) => [
+    index('leases_key')
+      .on(t.workspace_id, t.concurrency_key)
+      .where(sql`concurrency_key is not null`),
     foreignKey({
       columns: [t.workspace_id, t.attempt_id],
       foreignColumns: [attempts.workspace_id, attempts.id],

@@ -10,6 +10,9 @@ export const workspaces = pgTable('workspaces', {
   slug: text().notNull().unique(),
   name: text().notNull(),
   created_at: timestamptz().notNull().default(now),
+  paused_at: timestamptz(),
+  paused_by: text(),
+  pause_reason: text(),
 });
 
 /** Facts of the installation: the attempt-token key and the like. */

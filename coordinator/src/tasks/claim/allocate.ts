@@ -8,6 +8,12 @@ export type Candidate = {
   title: string;
   description: string;
   feedback: string | null;
+  version: number;
+  /** The epoch it gets when it is claimed: from one global sequence, given up when it is not. */
+  next_epoch: number;
+  workspace_id: number;
+  concurrency_key: string | null;
+  concurrency_limit: number;
 };
 
 /** By code unit, as ISO strings sort as times; localeCompare would put "~" before every digit. */

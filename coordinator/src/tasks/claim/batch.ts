@@ -6,15 +6,22 @@ import { recordEvents } from '../../events/record.ts';
 import { effectiveSlots } from '../../agents/slots.ts';
 import { renderPrompt } from '../prompt.ts';
 import type { Matchable } from '../queue-classes.ts';
+import { admitKeys } from './admit-keys.ts';
 import { allocate, type Candidate } from './allocate.ts';
 
-export type ClaimRequest = { agent_id: number; slots: number; claim_id: string | null };
+export type ClaimRequest = {
+  agent_id: number;
+  slots: number;
+  claim_id: string | null;
+  /** A poll by hand: its own limit of held tasks (null: the agent's slots), and a lease that calls renew. */
+  poll?: { max_held: number | null };
+};
 /** A claim as stored; what only the API adds is its reference and the attempt's own token. */
 type Held = Omit<ClaimedTask, 'ref' | 'attempt_token'>;
 /** `refused` says why an agent may get nothing now; null means it may, and there is nothing more to get. */
 export type ClaimResult = {
   tasks: Held[];
-  refused: 'draining' | 'disabled' | 'gone' | null;
+  refused: 'draining' | 'disabled' | 'gone' | 'paused' | 'at_capacity' | null;
   /** What the agent matches, as of this look; null when it is gone. */
   agent: Matchable | null;
 };
@@ -26,6 +33,7 @@ type AgentRow = {
   tags: string[];
   executors: string[];
   eligibility: string;
+  workspace_paused: boolean;
   slots_ceiling: number;
   slots_default: number;
   slots_reported: number | null;
@@ -34,7 +42,6 @@ type AgentRow = {
 };
 /** What a request of this batch holds already. */
 type LiveRow = { request: number; held: number; replay: number[] };
-type ClaimedRow = Held & { workspace_id: number; agent_id: number; version: number };
 
 /**
  * Claims for many agents in one transaction (the batcher collects them). Statements, in this order and no other:
@@ -53,7 +60,7 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
     const agent_ids = requests.map((request) => request.agent_id);
     const [agents, live] = await Promise.all([
       sql<AgentRow[]>`
-        select id, workspace_id, kind, tags, executors, eligibility, slots_ceiling, slots_default, slots_reported, disabled_at, deleted_at
+        select id, workspace_id, kind, tags, executors, eligibility, workspace_paused, slots_ceiling, slots_default, slots_reported, disabled_at, deleted_at
         from agents where id = any(${agent_ids}::bigint[]) order by id for no key update`,
       sql<LiveRow[]>`
         select r.at::int - 1 as request, count(*)::int as held, coalesce(array_agg(a.task_id order by a.id) filter (where a.claim_id = r.claim_id), '{}') as replay
@@ -69,7 +76,7 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
       const planned = plan(deps, request, agentById.get(request.agent_id), liveByRequest.get(index));
       return newest.get(request.agent_id) === index ? planned : { ...planned, wanted: 0 };
     });
-    const candidates = await lockHeads(sql, plans);
+    const candidates = await lockOpenHeads(sql, plans);
     const chosen = allocate(candidates, plans);
     const rows = await writeClaims(deps, db, requests, chosen, agentById);
     const replayed = await loadReplayed(sql, plans);
@@ -92,6 +99,9 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
     }));
   });
 
+/** Each look takes at least one blocked task out of the queue; the next claim goes on where this one stops. */
+const MAX_LOOKS = 8;
+
 type Plan = { refused: ClaimResult['refused']; replay: number[]; wanted: number; classes: number[] };
 
 const plan = (deps: Deps, request: ClaimRequest, agent: AgentRow | undefined, live: LiveRow | undefined): Plan => {
@@ -102,8 +112,17 @@ const plan = (deps: Deps, request: ClaimRequest, agent: AgentRow | undefined, li
   if (replay.length > 0) return { ...nothing, replay, refused: null };
   if (agent.disabled_at !== null) return { ...nothing, refused: 'disabled' };
   if (agent.eligibility !== 'eligible') return { ...nothing, refused: 'draining' };
-  const wanted = Math.max(0, Math.min(request.slots, effectiveSlots(agent) - held));
-  return { refused: null, replay, wanted, classes: wanted === 0 ? [] : deps.classes.matching(agent) };
+  if (agent.workspace_paused) return { ...nothing, refused: 'paused' };
+  const wanted = Math.max(0, Math.min(request.slots, limitOf(request, agent) - held));
+  if (wanted === 0) return { ...nothing, refused: 'at_capacity' };
+  return { refused: null, replay, wanted, classes: deps.classes.matching(agent) };
+};
+
+/** Who polls by hand may say how much it can hold: within the slots of its daemon, if it has one, and the admin's ceiling. */
+const limitOf = ({ poll }: ClaimRequest, agent: AgentRow): number => {
+  const slots = effectiveSlots(agent);
+  if (poll?.max_held == null) return slots;
+  return Math.min(poll.max_held, agent.kind === 'poll' ? agent.slots_ceiling : slots);
 };
 
 /** What an earlier claim got, for a client that lost the answer. */
@@ -117,6 +136,16 @@ const loadReplayed = async (sql: Sql, plans: Plan[]): Promise<Held[]> => {
     where a.task_id = any(${task_ids}::bigint[]) and a.ended_at is null`;
 };
 
+/** Looks again past heads whose key is in use, so that they hold nobody else up; not for ever within one transaction. */
+const lockOpenHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
+  for (let looks = 1; ; looks++) {
+    const heads = await lockHeads(sql, plans);
+    if (heads.every(({ concurrency_key }) => concurrency_key === null)) return heads;
+    const { open, parked } = await admitKeys(sql, heads);
+    if (parked === 0 || looks === MAX_LOOKS) return open;
+  }
+};
+
 const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
   const demand = new Map<number, number>();
   for (const { wanted, classes } of plans) {
@@ -126,7 +155,7 @@ const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
   return sql<Candidate[]>`
     select head.* from unnest(${[...demand.keys()]}::bigint[], ${[...demand.values()]}::int[]) as class (id, wanted)
     cross join lateral (
-      select id, queue_class_id, priority_rank, due_date, created_at, title, description, feedback
+      select id, workspace_id, queue_class_id, concurrency_key, concurrency_limit, priority_rank, due_date, created_at, title, description, feedback, version, nextval('epochs') as next_epoch
       from tasks
       where queue_class_id = class.id and status in ('inbox', 'assigned') and deferred_until is null and deleted_at is null
       order by priority_rank, due_date nulls last, created_at, id
@@ -135,54 +164,77 @@ const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
     ) head`;
 };
 
+type Choice = { request: number; task: Candidate };
+
 const writeClaims = async (
   deps: Deps,
   db: Deps['db'],
   requests: ClaimRequest[],
-  chosen: { request: number; task: Candidate }[],
+  chosen: Choice[],
   agents: Map<number, AgentRow>,
-): Promise<ClaimedRow[]> => {
+): Promise<Held[]> => {
   if (chosen.length === 0) return [];
   const { config } = deps;
   const claims = chosen.map(({ request, task }) => {
-    const { agent_id, claim_id } = requests[request] as ClaimRequest; // allocate answers indexes into requests
-    const lease_ms = agents.get(agent_id)?.kind === 'poll' ? config.FLOTILLA_POLL_LEASE_MS : config.FLOTILLA_LEASE_MS;
-    return { task_id: task.id, agent_id, claim_id, lease_ms, prompt: renderPrompt(task) };
+    const { agent_id, claim_id, poll } = requests[request] as ClaimRequest; // allocate answers indexes into requests
+    const { kind, workspace_id } = agents.get(agent_id) as AgentRow; // only agents that exist want anything
+    const by_call = poll !== undefined || kind === 'poll';
+    const lease_ms = by_call ? config.FLOTILLA_POLL_LEASE_MS : config.FLOTILLA_LEASE_MS;
+    const call_ms = by_call ? lease_ms : null;
+    return { task, agent_id, claim_id, workspace_id, lease_ms, call_ms, prompt: renderPrompt(task) };
   });
-  const rows = await db.sql<ClaimedRow[]>`
-    with chosen as materialized (
-      select * from unnest(${claims.map((c) => c.task_id)}::bigint[], ${claims.map((c) => c.agent_id)}::bigint[],
-        ${claims.map((c) => c.claim_id)}::text[], ${claims.map((c) => c.lease_ms)}::bigint[], ${claims.map((c) => c.prompt)}::text[])
-        as c (task_id, agent_id, claim_id, lease_ms, prompt)
-    ), at as materialized (select flotilla_now() as now), claimed as (
-      update tasks t set status = 'in_progress', claimed_by_agent_id = chosen.agent_id, epoch = nextval('epochs'),
-        attempts = t.attempts + 1, version = t.version + 1, updated_at = at.now
-      from chosen, at where t.id = chosen.task_id
-      returning t.id, t.workspace_id, t.title, t.epoch, t.version, t.timeout_s, t.executor, t.model, t.on_host_loss, t.metadata, chosen.*, at.now
-    ), attempt as (
-      insert into attempts (workspace_id, task_id, number, agent_id, claim_id, epoch, prompt, executor, claimed_at)
-      select workspace_id, id, (select coalesce(max(number), 0) + 1 from attempts a where a.task_id = claimed.id),
-        agent_id, claim_id, epoch, prompt, executor, now from claimed
-      returning id, task_id, kind, number
-    ), lease as (
-      insert into leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until)
-      select claimed.id, workspace_id, attempt.id, agent_id, epoch, now + lease_ms * interval '1 ms',
-        now + (timeout_s * 1000 + ${config.FLOTILLA_KILL_GRACE_MS}::bigint + lease_ms) * interval '1 ms'
-      from claimed join attempt on attempt.task_id = claimed.id
-    )
-    select claimed.id, attempt.kind, title, prompt, epoch, attempt.id as attempt_id, attempt.number as attempt, lease_ms, timeout_s, executor, model,
-      on_host_loss, metadata, workspace_id, agent_id, version
-    from claimed join attempt on attempt.task_id = claimed.id`;
-  await recordEvents(
-    db,
-    rows.map((row) => ({
-      type: 'task.claimed',
-      entity_id: row.id,
-      workspace_id: row.workspace_id,
-      version: row.version,
-      agent_id: row.agent_id,
-      summary: { status: 'in_progress', agent_id: row.agent_id, epoch: row.epoch },
-    })),
-  );
+  // Sent together: the rows are locked, so what the events say is known already.
+  const [rows] = await Promise.all([
+    insertClaims(db.sql, claims, config.FLOTILLA_KILL_GRACE_MS),
+    recordEvents(
+      db,
+      claims.map(({ task, agent_id, workspace_id }) => ({
+        type: 'task.claimed',
+        entity_id: task.id,
+        workspace_id,
+        version: task.version + 1,
+        agent_id,
+        summary: { status: 'in_progress', agent_id, epoch: task.next_epoch },
+      })),
+    ),
+  ]);
+  if (rows.length !== claims.length) throw new Error('a queue head changed under its lock');
   return rows;
 };
+
+type NewClaim = {
+  task: Candidate;
+  agent_id: number;
+  claim_id: string | null;
+  workspace_id: number;
+  lease_ms: number;
+  /** What calls renew it by, when it was polled by hand. */
+  call_ms: number | null;
+  prompt: string;
+};
+
+const insertClaims = (sql: Sql, claims: NewClaim[], kill_grace_ms: number) => sql<Held[]>`
+  with chosen as materialized (
+    select * from unnest(${claims.map((c) => c.task.id)}::bigint[], ${claims.map((c) => c.task.next_epoch)}::bigint[],
+      ${claims.map((c) => c.agent_id)}::bigint[], ${claims.map((c) => c.claim_id)}::text[], ${claims.map((c) => c.lease_ms)}::bigint[],
+      ${claims.map((c) => c.call_ms)}::bigint[], ${claims.map((c) => c.prompt)}::text[])
+      as c (task_id, next_epoch, agent_id, claim_id, lease_ms, call_ms, prompt)
+  ), at as materialized (select flotilla_now() as now), claimed as (
+    update tasks t set status = 'in_progress', claimed_by_agent_id = chosen.agent_id, epoch = chosen.next_epoch,
+      attempts = t.attempts + 1, version = t.version + 1, updated_at = at.now
+    from chosen, at where t.id = chosen.task_id
+    returning t.id, t.workspace_id, t.title, t.epoch, t.timeout_s, t.executor, t.model, t.on_host_loss, t.metadata, t.concurrency_key, chosen.*, at.now
+  ), attempt as (
+    insert into attempts (workspace_id, task_id, number, agent_id, claim_id, epoch, prompt, executor, claimed_at)
+    select workspace_id, id, (select coalesce(max(number), 0) + 1 from attempts a where a.task_id = claimed.id),
+      agent_id, claim_id, epoch, prompt, executor, now from claimed
+    returning id, task_id, kind, number
+  ), lease as (
+    insert into leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until, call_lease_ms, concurrency_key)
+    select claimed.id, workspace_id, attempt.id, agent_id, epoch, now + lease_ms * interval '1 ms',
+      now + (timeout_s * 1000 + ${kill_grace_ms}::bigint + lease_ms) * interval '1 ms', call_ms, concurrency_key
+    from claimed join attempt on attempt.task_id = claimed.id
+  )
+  select claimed.id, attempt.kind, title, prompt, epoch, attempt.id as attempt_id, attempt.number as attempt, lease_ms, timeout_s, executor, model,
+    on_host_loss, metadata
+  from claimed join attempt on attempt.task_id = claimed.id`;

@@ -6,8 +6,8 @@ import type { Caller } from '../../principal.ts';
 import { classMatches, type Matchable } from '../queue-classes.ts';
 import { claimBatch, type ClaimRequest, type ClaimResult } from './batch.ts';
 
-/** Claims per transaction: beyond some hundred the transaction's own length eats the gain. */
-const MAX_BATCH = 256;
+/** What may change while an agent waits: these refusals keep its claim parked. */
+const passing = new Set<ClaimResult['refused']>(['at_capacity', 'paused']);
 
 /** Why a waiter looks again: a class with work, and who already looked in vain for it. */
 type Hint = { queue_class_id: number; tried: Set<number> };
@@ -34,7 +34,7 @@ export type ClaimDesk = {
 
 export const createClaimDesk = (): ClaimDesk => {
   const waiters = new Map<number, Waiter>();
-  const scan = createBatcher(claimBatch, MAX_BATCH);
+  const scan = createBatcher(claimBatch, { max: 256, lanes: 2 });
 
   const claim: ClaimDesk['claim'] = async (deps, request, wait_ms, caller) => {
     const { agent_id } = request;
@@ -54,7 +54,7 @@ export const createClaimDesk = (): ClaimDesk => {
         waiter.agent = result.agent;
         if (result.tasks.length > 0) return result;
         if (hint !== null) pass(deps, hint, agent_id);
-        if (result.refused !== null) return result;
+        if (result.refused !== null && !passing.has(result.refused)) return result;
         const left = deadline - performance.now();
         if (left <= 0) return result;
         const rescan_ms = deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());

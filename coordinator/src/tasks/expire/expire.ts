@@ -1,7 +1,7 @@
-import type { OnHostLoss } from '@flotilla/shared';
+import { type OnHostLoss, taskLimits } from '@flotilla/shared';
 
 import type { Deps } from '../../deps.ts';
-import { announce } from '../announce.ts';
+import { announce, announceEnded } from '../announce.ts';
 import { endAttempt, returnTask, taskColumns, type TaskRow } from '../lifecycle.ts';
 
 /** Rows per pass: short transactions, so that a mass expiry never blocks claims. */
@@ -26,12 +26,23 @@ export const expireLeases = (deps: Deps): Promise<number> =>
     const expired = await db.sql<Expired[]>`
       select l.task_id, l.attempt_id, l.epoch, l.held_until, t.on_host_loss
       from leases l join tasks t on t.id = l.task_id
-      where l.expires_at + ${deps.config.FLOTILLA_REQUEUE_GRACE_MS} * interval '1 ms' < flotilla_now()
+      where l.expires_at < (select flotilla_now()) - ${deps.config.FLOTILLA_REQUEUE_GRACE_MS} * interval '1 ms'
         and (l.held_until is null or l.held_until < flotilla_now() or t.cancel_requested_at is not null)
       order by l.expires_at limit ${BATCH} for update of l skip locked`;
     for (const lease of expired) await expireOne({ ...deps, db }, lease);
     return expired.length;
   });
+
+/** For people, on the attempt and the task: what happened and what was done. */
+const tellLoss = async ({ sql }: Deps['db'], lease: Expired, task: TaskRow): Promise<string> => {
+  const [agent] = await sql<{ name: string }[]>`
+    select name from agents a join attempts t on t.agent_id = a.id where t.id = ${lease.attempt_id}`;
+  const happened = `${agent?.name} fell silent and its lease (epoch ${lease.epoch}) ran out.`;
+  if (task.cancel_requested_at !== null) return `${happened} The task was to be cancelled, and is.`;
+  if (lease.on_host_loss === 'hold')
+    return `${happened} The task waited for it as long as it may (on_host_loss: hold).`;
+  return `${happened} Loss ${task.stale_requeues + 1} of at most ${taskLimits.stale_requeues}.`;
+};
 
 const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
   const { db, config } = deps;
@@ -44,7 +55,7 @@ const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
     deps.metrics.expiries.inc({ outcome: 'held' });
     return;
   }
-  const failure = { kind: 'host_lost', message: 'The agent fell silent and its lease ran out.' };
+  const failure = { kind: 'host_lost', message: await tellLoss(db, lease, task) };
   await endAttempt(
     db,
     { id: lease.attempt_id, task_id: lease.task_id, epoch: lease.epoch },
@@ -60,5 +71,6 @@ const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
   deps.metrics.expiries.inc({ outcome: status });
   const { attempt_id } = lease;
   db.afterCommit(() => deps.hub.raise('log', attempt_id));
+  announceEnded(deps, [task]);
   announce(deps, status === 'inbox' || status === 'assigned' ? task : null);
 };

@@ -70,9 +70,12 @@ ALTER TABLE "quality_reviews" ADD CONSTRAINT "quality_reviews_workspace_id_attem
 ALTER TABLE "quality_reviews" ADD CONSTRAINT "quality_reviews_comment_fk" FOREIGN KEY ("workspace_id","task_id","comment_id") REFERENCES "public"."task_comments"("workspace_id","task_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task_search" ADD CONSTRAINT "task_search_workspace_id_task_id_tasks_workspace_id_id_fk" FOREIGN KEY ("workspace_id","task_id") REFERENCES "public"."tasks"("workspace_id","id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "task_attachments_task" ON "task_attachments" USING btree ("task_id","id");--> statement-breakpoint
+CREATE INDEX "task_attachments_attempt" ON "task_attachments" USING btree ("attempt_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "task_attachments_name" ON "task_attachments" USING btree ("attempt_id","name") WHERE completed_at is not null;--> statement-breakpoint
 CREATE INDEX "task_comments_reply" ON "task_comments" USING btree ("reply_to");--> statement-breakpoint
 CREATE INDEX "quality_reviews_task" ON "quality_reviews" USING btree ("task_id","id");--> statement-breakpoint
+CREATE INDEX "quality_reviews_attempt" ON "quality_reviews" USING btree ("attempt_id");--> statement-breakpoint
+CREATE INDEX "quality_reviews_comment" ON "quality_reviews" USING btree ("comment_id");--> statement-breakpoint
 CREATE INDEX "task_search_document" ON "task_search" USING gin ("document");--> statement-breakpoint
 CREATE INDEX "audit_task" ON "audit_events" USING btree ("entity_id","id") WHERE entity = 'task';--> statement-breakpoint
 -- Tasks that were there before can be found as well. The same document as coordinator/src/tasks/search/index-task.ts.

@@ -1,0 +1,2 @@
+/** Where a Postgres is. */
+export type Facts = { host: string; port: number; user: string; database: string };
