@@ -31,6 +31,7 @@ const CANDIDATES: unknown[] = [
   'stdout',
   {},
   [],
+  [1],
   '0'.repeat(64),
   '2030-01-01T00:00:00.000Z',
   'https://example.com',
