@@ -24,17 +24,27 @@ import { addLogin } from './commands/login/login.ts';
 import { examples } from './commands/options.ts';
 import { addQueuePoll } from './commands/queue/poll.ts';
 import { addStatus } from './commands/status/show.ts';
+import { addTasksActivity } from './commands/tasks/activity.ts';
+import { addTasksApprove } from './commands/tasks/approve.ts';
 import { addTasksAssign } from './commands/tasks/assign.ts';
+import { addTasksAttachments } from './commands/tasks/attachments.ts';
 import { addTasksAttempts } from './commands/tasks/attempts.ts';
+import { addTasksBulk } from './commands/tasks/bulk.ts';
 import { addTasksCancel } from './commands/tasks/cancel.ts';
+import { addTasksComment } from './commands/tasks/comment.ts';
 import { addTasksCreate } from './commands/tasks/create.ts';
 import { addTasksDelete } from './commands/tasks/delete.ts';
+import { addTasksDownload } from './commands/tasks/download.ts';
+import { addTasksDuplicate } from './commands/tasks/duplicate.ts';
 import { addTasksEdit } from './commands/tasks/edit.ts';
+import { addTasksExport } from './commands/tasks/export.ts';
 import { addTasksGet } from './commands/tasks/get.ts';
 import { addTasksList } from './commands/tasks/list.ts';
 import { addTasksLogs } from './commands/tasks/logs.ts';
+import { addTasksReject } from './commands/tasks/reject.ts';
 import { addTasksRelease } from './commands/tasks/release.ts';
 import { addTasksRetry } from './commands/tasks/retry.ts';
+import { addTasksReviews } from './commands/tasks/reviews.ts';
 import { addTasksUnassign } from './commands/tasks/unassign.ts';
 import { addTasksWhy } from './commands/tasks/why.ts';
 import { addTokensCreate } from './commands/tokens/create.ts';
@@ -55,10 +65,18 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
     [
       addTasksCreate,
       addTasksList,
+      addTasksExport,
       addTasksGet,
       addTasksLogs,
       addTasksWhy,
+      addTasksComment,
+      addTasksActivity,
+      addTasksApprove,
+      addTasksReject,
+      addTasksReviews,
       addTasksAttempts,
+      addTasksAttachments,
+      addTasksDownload,
       addTasksEdit,
       addTasksAssign,
       addTasksUnassign,
@@ -66,6 +84,8 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
       addTasksRelease,
       addTasksRetry,
       addTasksDelete,
+      addTasksBulk,
+      addTasksDuplicate,
     ],
   ],
   [

@@ -1,10 +1,11 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { AppError } from '@flotilla/shared';
 import { describe, expect, it } from 'vitest';
 
-import { anAttempt, aTask, running } from './lib/rows.ts';
+import { aComment, anActivity, anAttachment, anAttempt, aReview, aTask, running } from './lib/rows.ts';
+import { RAW } from './lib/fake-api.ts';
 import { openSetting } from './lib/setting.ts';
 
 const { api, home } = await openSetting();
@@ -82,6 +83,51 @@ describe('create', () => {
   });
 });
 
+describe('comment', () => {
+  it('keeps the text, also from stdin, and says what it answers', async () => {
+    api.on('comments.create', () => aComment());
+    const { code, stdout } = await home.run([
+      'tasks',
+      'comment',
+      'TASK-12',
+      ' @scout look ',
+      '--reply-to',
+      '7',
+      '-o',
+      'name',
+    ]);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '7\n' });
+    expect(api.calls('comments.create')[0]).toMatchObject({
+      params: { id: '12' },
+      body: { text: ' @scout look ', reply_to: 7 },
+    });
+    await home.run(['tasks', 'comment', '12', '-'], { stdin: 'line 1\nline 2\n' });
+    expect(api.calls('comments.create')[1]?.body).toEqual({ text: 'line 1\nline 2\n' });
+    expect((await home.run(['tasks', 'comment', '12', '  '])).code).toBe(2);
+    expect(api.calls('comments.create')).toHaveLength(2);
+  });
+});
+
+describe('review', () => {
+  it('approves and rejects with feedback; a rejection needs it', async () => {
+    api.on('reviews.approve', () => aTask({ status: 'done' }));
+    api.on('reviews.reject', () => aTask({ status: 'failed', rejections: 3 }));
+    expect((await home.run(['tasks', 'approve', 'TASK-12'])).code).toBe(0);
+    expect((await home.run(['tasks', 'approve', '12', '--feedback', 'nice'])).code).toBe(0);
+    expect(api.calls('reviews.approve').map(({ body }) => body)).toEqual([{}, { feedback: 'nice' }]);
+    const rejected = await home.run(['tasks', 'reject', '12', '-'], { stdin: 'not yet\n' });
+    expect(rejected).toMatchObject({ code: 0, stderr: expect.stringContaining('failed') as string });
+    expect(api.calls('reviews.reject')[0]?.body).toEqual({ feedback: 'not yet\n' });
+    expect((await home.run(['tasks', 'reject', '12', ' '])).code).toBe(2);
+    expect((await home.run(['tasks', 'reject', '12'])).code).toBe(2);
+  });
+
+  it('lists the verdicts', async () => {
+    api.on('reviews.list', () => ({ reviews: [aReview()], next_cursor: null }));
+    expect((await home.run(['tasks', 'reviews', '12'])).stdout).toMatch(/rejected +1 +token:ci +.* ago +not yet/);
+  });
+});
+
 describe('changing a task', () => {
   it.each([
     ['cancel', ['--reason', 'no need'], { reason: 'no need' }],
@@ -132,6 +178,67 @@ describe('changing a task', () => {
   });
 });
 
+describe('attachments', () => {
+  const answerWith = (text: string) =>
+    api.on('attachments.download', (_call, response) => {
+      response.writeHead(200, { 'content-type': 'text/plain' }).end(text);
+      return RAW;
+    });
+
+  it('are listed, and downloaded by name or number: the newest of a name', async () => {
+    const attachments = [anAttachment({ id: 4 }), anAttachment({ id: 3 }), anAttachment({ id: 2, name: '.profile' })];
+    api.on('attachments.list', () => ({ attachments, next_cursor: null }));
+    answerWith('hello!');
+    expect((await home.run(['tasks', 'attachments', '12'])).stdout).toMatch(/#4 +report.txt +6 +text\/plain/);
+    const out = join(home.dir, 'got.txt');
+    expect((await home.run(['tasks', 'download', '12', 'report.txt', '--out', out])).code).toBe(0);
+    expect(await readFile(out, 'utf8')).toBe('hello!');
+    expect(api.calls('attachments.download')[0]?.params).toEqual({ id: '12', attachment_id: '4' });
+    expect(await home.run(['tasks', 'download', '12', '3', '--out', '-'])).toMatchObject({ code: 0, stdout: 'hello!' });
+    expect(api.calls('attachments.download')[1]?.params).toEqual({ id: '12', attachment_id: '3' });
+    expect((await home.run(['tasks', 'download', '12', 'other.txt'])).code).toBe(1);
+    // An agent's file must not become one that a shell reads.
+    expect((await home.run(['tasks', 'download', '12', '.profile'])).code).toBe(2);
+  });
+});
+
+describe('many at once', () => {
+  it('bulk sends one request, shows each outcome, and ends badly when one was refused', async () => {
+    const outcomes = [
+      { id: 12, ok: true, status: 'backlog' as const, error: null },
+      { id: 13, ok: false, status: null, error: { code: 'not_found', message: 'There is no task 13.' } },
+    ];
+    api.on('tasks.bulk', () => ({ outcomes, succeeded: 1, failed: 1 }));
+    const run = await home.run(['tasks', 'bulk', 'labels', 'TASK-12', '13', '--add', 'a,b', '--remove', 'c']);
+    expect(run.code).toBe(1);
+    expect(run.stdout).toMatch(/TASK-12 +backlog +-\nTASK-13 +- +There is no task 13/);
+    expect(api.calls('tasks.bulk')[0]?.body).toEqual({
+      ids: [12, 13],
+      action: 'labels',
+      add_tags: ['a', 'b'],
+      remove_tags: ['c'],
+    });
+    api.on('tasks.bulk', () => ({ outcomes: outcomes.slice(0, 1), succeeded: 1, failed: 0 }));
+    expect((await home.run(['tasks', 'bulk', 'backlog', '-'], { stdin: 'TASK-12\n14\n' })).code).toBe(0);
+    expect(api.calls('tasks.bulk')[1]?.body).toEqual({ ids: [12, 14], action: 'backlog' });
+    // What destroys asks; what is not whole is not sent.
+    expect((await home.run(['tasks', 'bulk', 'delete', '12'])).code).toBe(2);
+    expect((await home.run(['tasks', 'bulk', 'assign', '12'])).code).toBe(2);
+    expect((await home.run(['tasks', 'bulk', 'fly', '12'])).code).toBe(2);
+    expect(api.calls('tasks.bulk')).toHaveLength(2);
+    expect((await home.run(['tasks', 'bulk', 'delete', '12', '--yes'])).code).toBe(0);
+  });
+
+  it('duplicate', async () => {
+    api.on('tasks.duplicate', () => aTask({ id: 13 }));
+    const { stdout } = await home.run(['tasks', 'duplicate', '12', '--title', 'Again', '--backlog', '-o', 'name']);
+    expect(stdout).toBe('TASK-13\n');
+    const [call] = api.calls('tasks.duplicate');
+    expect(call).toMatchObject({ params: { id: '12' }, body: { title: 'Again', status: 'backlog' } });
+    expect(call?.headers['idempotency-key']).toMatch(/^[0-9a-f-]{36}$/);
+  });
+});
+
 describe('looking', () => {
   it('list passes the filters on', async () => {
     api.on('tasks.list', () => ({ tasks: [], next_cursor: null }));
@@ -146,6 +253,8 @@ describe('looking', () => {
       'rover',
       '--tag',
       'x',
+      '--search',
+      'deploy -staging',
     ];
     expect((await home.run(['tasks', 'list', ...filters])).code).toBe(0);
     expect(api.calls('tasks.list')[0]?.query).toEqual({
@@ -154,16 +263,48 @@ describe('looking', () => {
       assigned_to: 'scout',
       claimed_by: 'rover',
       tag: 'x',
+      search: 'deploy -staging',
       limit: '50',
     });
   });
 
+  it('export copies the file to stdout or to a new file, and passes the filters on', async () => {
+    api.on('tasks.exportAll', (_call, response) => {
+      response.writeHead(200, { 'content-type': 'text/csv' }).end('ref,title\r\nTASK-12,x\r\n');
+      return RAW;
+    });
+    const run = await home.run(['tasks', 'export', '--format', 'csv', '--status', 'done', '--search', 'x']);
+    expect(run).toEqual({ code: 0, stdout: 'ref,title\r\nTASK-12,x\r\n', stderr: '' });
+    expect(api.calls('tasks.exportAll')[0]?.query).toEqual({ format: 'csv', status: 'done', search: 'x' });
+    const file = join(home.dir, 'tasks.csv');
+    expect((await home.run(['tasks', 'export', '--format', 'csv', '--out', file])).code).toBe(0);
+    expect(await readFile(file, 'utf8')).toContain('TASK-12');
+    // Nothing is overwritten.
+    expect((await home.run(['tasks', 'export', '--out', file])).code).toBe(2);
+    api.on('tasks.exportAll', (_call, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).write('{"tasks":[');
+      setTimeout(() => response.destroy(), 50);
+      return RAW;
+    });
+    const half = join(home.dir, 'half.json');
+    expect((await home.run(['tasks', 'export', '--out', half])).code).toBe(1);
+    await expect(readFile(half)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
   it('get shows all fields and the texts', async () => {
     api.on('tasks.get', () => aTask({ status: 'done', description: 'line 1\nline 2', resolution: 'Hello!' }));
+    api.on('comments.list', () => ({
+      comments: [aComment({ id: 8, reply_to: 7, text: 'is\u001b[2J it?' }), aComment({ id: 7, text: null })],
+      next_cursor: null,
+    }));
     const { stdout } = await home.run(['tasks', 'get', 'TASK-12']);
     expect(stdout).toMatch(/^STATUS +done$/m);
     expect(stdout).toContain('DESCRIPTION\nline 1\nline 2');
     expect(stdout).toContain('RESULT\nHello!');
+    // Oldest first; what is said cannot steer the terminal.
+    expect(stdout).toMatch(
+      /COMMENTS\n#7 token:ci .*\n {2}\(deleted\)\n#8 token:ci .*answers #7\n {2}is\ufffd\[2J it\?\n$/,
+    );
   });
 
   it('why says what it waits for', async () => {
@@ -172,6 +313,34 @@ describe('looking', () => {
       'TASK-12 waits: No agent has joined yet. (no_agents)\nNearest: scout — tag gpu\n',
     );
     expect(JSON.parse((await home.run(['tasks', 'why', '12', '--json'])).stdout)).toEqual(waiting);
+  });
+
+  it('activity tells the story line by line', async () => {
+    api.on('tasks.activity', () => ({
+      activity: [
+        anActivity(),
+        anActivity({
+          type: 'task.update',
+          details: { fields: ['status'], was: 'inbox', status: 'backlog', assigned_to: 'scout' },
+        }),
+        anActivity({
+          type: 'attempt.ended',
+          who: 'agent:scout',
+          attempt: 2,
+          details: { state: 'failed', failure: { kind: 'timeout', message: 'too\nslow' } },
+        }),
+        anActivity({ type: 'comment', comment_id: 7, text: 'why\u001b[2J?' }),
+        anActivity({ type: 'comment', comment_id: 8, text: null }),
+      ],
+      next_cursor: null,
+    }));
+    const { stdout } = await home.run(['tasks', 'activity', '12', '--latest', '-o', 'wide']);
+    expect(api.calls('tasks.activity')[0]?.query).toEqual({ limit: '50', order: 'desc' });
+    expect(stdout).toMatch(/token:ci +task.create/);
+    expect(stdout).toMatch(/task.update +inbox → backlog; assigned to scout; fields: status/);
+    expect(stdout).toMatch(/agent:scout +attempt.ended +attempt 2; failed; timeout: too slow/);
+    expect(stdout).toMatch(/comment +#7: why\ufffd\[2J\?/);
+    expect(stdout).toMatch(/comment +#8 \(deleted\)/);
   });
 
   it('attempts', async () => {

@@ -83,6 +83,17 @@ const Environment = z.object({
     .int()
     .min(1024)
     .default(256 * 1_048_576),
+  /** A file that an attempt leaves with its result, and all of them together. They live as long as their task. */
+  FLOTILLA_MAX_ATTACHMENT_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1024)
+    .default(64 * 1_048_576),
+  FLOTILLA_MAX_ATTEMPT_ATTACHMENT_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1024)
+    .default(256 * 1_048_576),
   /** Retention of events, of the logs of ended attempts, and of deleted tasks. */
   FLOTILLA_EVENT_RETENTION_MS: milliseconds(7 * 86_400_000),
   FLOTILLA_LOG_RETENTION_MS: milliseconds(30 * 86_400_000),

@@ -34,6 +34,7 @@ describe('allocate', () => {
       id: index + 1,
       title: '',
       description: '',
+      feedback: null,
       version: 1,
       next_epoch: 1,
       workspace_id: 1,

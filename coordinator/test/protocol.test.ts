@@ -127,7 +127,7 @@ describe('every route of the contract', () => {
     ];
     const values = [nasty, -1, 2 ** 53, 1e308, true, null, [], {}, [nasty], { [nasty]: nasty }];
     for (const [name, route] of listRoutes()) {
-      if (route.body === undefined || route.body === 'bytes') continue;
+      if (route.body === undefined || typeof route.body === 'string') continue;
       const token = roleGrants('agent', route.permission as never) ? all.agent : all.admin; // public routes are nobody's
       const fields = Object.keys((route.body as { shape?: object }).shape ?? { join_token: 0, agent: 0, name: 0 });
       const spoiled = values.map((value) => Object.fromEntries(fields.map((field) => [field, value])));

@@ -117,7 +117,7 @@ export const callRoute = async (
   call: CallOptions,
 ): Promise<unknown> => {
   const token = typeof options.token === 'function' ? options.token() : options.token;
-  const bytes = route.body === 'bytes';
+  const bytes = route.body === 'bytes' || route.body === 'stream';
   const request: TransportRequest = {
     method: route.method,
     url: buildUrl(options.base_url, route, input),
@@ -135,7 +135,7 @@ export const callRoute = async (
   const response = await (options.transport ?? fetchTransport)(request);
   if (!response.ok) throw await readError(response);
   const output = route.output;
-  if (output === 'text' || output === 'event-stream') return response;
+  if (output === 'text' || output === 'event-stream' || output === 'file') return response;
   if (output === 'none') {
     await response.arrayBuffer();
     if (response.status !== 204) throw new BadAnswerError(`HTTP ${response.status} where 204 was expected`);

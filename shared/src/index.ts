@@ -1,11 +1,17 @@
 export { api, listRoutes } from './api/index.ts';
+export * from './api/activity.ts';
 export * from './api/agents.ts';
+export * from './api/attachments.ts';
 export * from './api/audit.ts';
+export * from './api/bulk.ts';
+export * from './api/comments.ts';
 export * from './api/common.ts';
 export * from './api/events.ts';
+export * from './api/reviews.ts';
 export * from './api/expiry.ts';
 export * from './api/route.ts';
 export * from './api/task.ts';
+export * from './api/task-filters.ts';
 export * from './api/tasks.ts';
 export * from './api/tokens.ts';
 export * from './api/work.ts';

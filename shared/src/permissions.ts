@@ -4,12 +4,22 @@
  */
 export const permissionsByRole = {
   viewer: ['tasks:read', 'agents:read', 'events:read'],
-  operator: ['tasks:read', 'agents:read', 'events:read', 'tasks:write', 'agents:operate', 'queue:poll'],
+  operator: [
+    'tasks:read',
+    'agents:read',
+    'events:read',
+    'tasks:write',
+    'tasks:comment',
+    'agents:operate',
+    'queue:poll',
+  ],
   admin: [
     'tasks:read',
     'agents:read',
     'events:read',
     'tasks:write',
+    'tasks:comment',
+    'tasks:review',
     'agents:operate',
     'queue:poll',
     'agents:admin',
@@ -24,13 +34,15 @@ export const permissionsByRole = {
     'attempt:report',
     'queue:poll',
     'tasks:read',
+    'tasks:comment',
+    'tasks:attach',
     'agents:read',
     'events:read',
   ],
   /** One attempt, by its own token: it may say what it spends and how far it is. Its host says how it ended. */
-  attempt: ['attempt:self', 'attempt:report', 'tasks:read'],
+  attempt: ['attempt:self', 'attempt:report', 'tasks:read', 'tasks:comment', 'tasks:attach'],
   /** An attempt that was polled by hand has no host that speaks for it: its token does. */
-  polled_attempt: ['attempt:self', 'attempt:run', 'attempt:report', 'tasks:read'],
+  polled_attempt: ['attempt:self', 'attempt:run', 'attempt:report', 'tasks:read', 'tasks:comment', 'tasks:attach'],
 } as const;
 
 export type Role = keyof typeof permissionsByRole;

@@ -99,7 +99,14 @@ describe('routes', () => {
 
 test('no person holds an agent’s permission, and an agent none of theirs that change things', () => {
   const people: Role[] = ['viewer', 'operator', 'admin'];
-  const agentSide: Permission[] = ['agent:self', 'agent:run', 'attempt:self', 'attempt:run', 'attempt:report'];
+  const agentSide: Permission[] = [
+    'agent:self',
+    'agent:run',
+    'attempt:self',
+    'attempt:run',
+    'attempt:report',
+    'tasks:attach',
+  ];
   for (const role of people)
     for (const permission of agentSide) expect(roleGrants(role, permission), `${role} ${permission}`).toBe(false);
   for (const permission of [

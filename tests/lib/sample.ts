@@ -31,6 +31,7 @@ const CANDIDATES: unknown[] = [
   'stdout',
   {},
   [],
+  [1],
   '0'.repeat(64),
   '2030-01-01T00:00:00.000Z',
   'https://example.com',
@@ -54,7 +55,7 @@ export const sample = (given: unknown): unknown => {
 
 /** The first shape a body may have, as name → field; null for bytes and none. */
 export const fieldsOf = (body: Route['body']): Record<string, Schema> | null => {
-  if (body === undefined || body === 'bytes') return null;
+  if (body === undefined || typeof body === 'string') return null;
   const schema = unwrap(asSchema(body));
   const object = schema.def.shape === undefined ? schema.def.options?.map(unwrap)[0] : schema;
   return object?.def.shape ?? null;
@@ -70,7 +71,7 @@ export const sampleRequest = (route: Route, id: number | string) => {
   const search = query.size === 0 ? '' : `?${query.toString()}`;
   const path = `${route.path.replaceAll(/:[a-z_]+/g, String(id))}${search}`;
   if (route.body === undefined) return { method: route.method, path };
-  if (route.body === 'bytes')
+  if (typeof route.body === 'string')
     return { method: route.method, path, body: 'bytes', headers: { 'content-type': 'application/octet-stream' } };
   return { method: route.method, path, body: JSON.stringify(sample(route.body)) };
 };

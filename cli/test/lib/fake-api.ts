@@ -38,7 +38,7 @@ const checkInput = (route: Route, { params, query, body }: Received): void => {
   const parts: [z.ZodType | undefined, unknown][] = [
     [route.params, params],
     [route.query, query],
-    [route.body === 'bytes' ? undefined : route.body, body],
+    [typeof route.body === 'string' ? undefined : route.body, body],
   ];
   for (const [schema, value] of parts) {
     const parsed = schema?.safeParse(value ?? {});

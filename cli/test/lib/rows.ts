@@ -1,4 +1,17 @@
-import { Agent, ApiToken, Attempt, AuditEvent, Event, JoinToken, StatusReport, Task } from '@flotilla/shared';
+import {
+  Attachment,
+  Activity,
+  Agent,
+  ApiToken,
+  Attempt,
+  AuditEvent,
+  Comment,
+  Event,
+  JoinToken,
+  Review,
+  StatusReport,
+  Task,
+} from '@flotilla/shared';
 
 const AT = '2030-01-01T00:00:00.000Z';
 
@@ -37,6 +50,7 @@ export const aTask = (fields: Partial<Task> = {}): Task => {
     dispatch_attempts: 0,
     stale_requeues: 0,
     rejections: 0,
+    feedback: null,
     resolution: null,
     result: null,
     failure: null,
@@ -105,6 +119,61 @@ export const draining = (fields: Partial<Agent> = {}): Agent =>
     eligibility: 'ineligible',
     drain: { generation: 2, deadline: null, on_deadline: 'wait', reason: null, requested_at: AT },
     slots_used: 1,
+    ...fields,
+  });
+
+export const anActivity = (fields: Partial<Activity> = {}): Activity =>
+  Activity.parse({
+    at: AT,
+    type: 'task.create',
+    who: 'token:ci',
+    agent: null,
+    attempt: null,
+    comment_id: null,
+    text: null,
+    details: {},
+    ...fields,
+  });
+
+export const aComment = (fields: Partial<Comment> = {}): Comment =>
+  Comment.parse({
+    id: 7,
+    task_id: 12,
+    reply_to: null,
+    author: 'token:ci',
+    agent: null,
+    text: 'Looks good.',
+    mentions: [],
+    created_at: AT,
+    edited_at: null,
+    deleted_at: null,
+    ...fields,
+  });
+
+export const aReview = (fields: Partial<Review> = {}): Review =>
+  Review.parse({
+    id: 2,
+    task_id: 12,
+    attempt: 1,
+    verdict: 'rejected',
+    feedback: 'not yet',
+    comment_id: 7,
+    reviewer: 'token:ci',
+    created_at: '2020-01-01T00:00:00.000Z',
+    ...fields,
+  });
+
+export const anAttachment = (fields: Partial<Attachment> = {}): Attachment =>
+  Attachment.parse({
+    id: 3,
+    task_id: 12,
+    attempt: 1,
+    agent: 'scout',
+    name: 'report.txt',
+    content_type: 'text/plain',
+    size: 6,
+    sha256: '0'.repeat(64),
+    created_at: AT,
     ...fields,
   });
 

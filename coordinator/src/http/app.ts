@@ -6,9 +6,12 @@ import { Hono } from 'hono';
 import type { Deps } from '../deps.ts';
 import { auditHandlers } from '../routes/audit.ts';
 import { agentHandlers } from '../routes/agents.ts';
+import { attachmentHandlers } from '../routes/attachments.ts';
+import { commentHandlers } from '../routes/comments.ts';
 import { eventHandlers } from '../routes/events.ts';
 import { expiryHandlers } from '../routes/expiry.ts';
 import { mountOperations } from '../routes/operations.ts';
+import { reviewHandlers } from '../routes/reviews.ts';
 import { taskHandlers } from '../routes/tasks.ts';
 import { apiTokenHandlers, joinTokenHandlers } from '../routes/tokens.ts';
 import { workspaceHandlers } from '../routes/workspaces.ts';
@@ -24,6 +27,9 @@ const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
   api_tokens: apiTokenHandlers,
   agents: agentHandlers,
   tasks: taskHandlers,
+  comments: commentHandlers,
+  reviews: reviewHandlers,
+  attachments: attachmentHandlers,
   expiry: expiryHandlers,
   events: eventHandlers,
   audit: auditHandlers,

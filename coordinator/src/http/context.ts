@@ -1,6 +1,7 @@
 import type { Route, RouteInput, RouteOutput } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
+import type { Download } from '../download.ts';
 import type { Frame } from '../events/read-shared.ts';
 import type { Caller, Principal } from '../principal.ts';
 
@@ -24,7 +25,9 @@ export type Answer<R> = R extends { output: 'text' }
   ? AsyncIterable<Uint8Array>
   : R extends { output: 'event-stream' }
     ? AsyncIterable<Frame>
-    : RouteOutput<R>;
+    : R extends { output: 'file' }
+      ? Download
+      : RouteOutput<R>;
 
 /** The answer of a `repeatable` route to a repetition: it is 200, nothing was created. */
 export class Repeated<T> {

@@ -79,7 +79,13 @@ const isStream = ({ output }: Route): boolean => output === 'text' || output ===
 const querySchema = (route: Route): z.ZodType<Record<string, unknown>> | undefined =>
   route.audience === 'person' ? (route.query ?? z.object({})).strict() : route.query;
 
-const parseBody = async (deps: Deps, route: Route, schema: z.ZodType | 'bytes', request: Request): Promise<unknown> => {
+const parseBody = async (
+  deps: Deps,
+  route: Route,
+  schema: z.ZodType | 'bytes' | 'stream',
+  request: Request,
+): Promise<unknown> => {
+  if (schema === 'stream') return request.body ?? [];
   const bytes = await readBytes(request, route.max_bytes ?? MAX_JSON_BYTES);
   if (schema === 'bytes') return bytes;
   const json = unwrap(route, parseJson(bytes));

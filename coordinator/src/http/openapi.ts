@@ -1,14 +1,18 @@
 import {
+  Activity,
   Agent,
   ApiToken,
+  Attachment,
   Attempt,
   AuditEvent,
   ClaimedTask,
+  Comment,
   ErrorBody,
   errorCatalog,
   JoinToken,
   Json,
   listRoutes,
+  Review,
   type Route,
   Task,
   Workspace,
@@ -18,7 +22,21 @@ import { z } from 'zod';
 import { VERSION } from '../version.ts';
 
 /** Answers that get a name in the document; everything else is named after its operation. */
-const named = { Agent, ApiToken, Attempt, AuditEvent, ClaimedTask, ErrorBody, JoinToken, Task, Workspace };
+const named = {
+  Activity,
+  Agent,
+  ApiToken,
+  Attachment,
+  Attempt,
+  AuditEvent,
+  ClaimedTask,
+  Comment,
+  ErrorBody,
+  JoinToken,
+  Review,
+  Task,
+  Workspace,
+};
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 type Components = Record<string, JsonSchema>;
@@ -103,8 +121,8 @@ const parameters = (schema: z.ZodObject | undefined, location: 'path' | 'query')
   }));
 };
 
-const bodyContent = (operation: string, body: z.ZodType | 'bytes') =>
-  body === 'bytes'
+const bodyContent = (operation: string, body: z.ZodType | 'bytes' | 'stream') =>
+  typeof body === 'string'
     ? { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } }
     : { 'application/json': { schema: reference(nameOf(operation, 'Body')) } };
 
@@ -112,6 +130,13 @@ const success = (operation: string, { output, status, repeatable }: Route): Reco
   if (output === 'none') return { 204: { description: 'Done.' } };
   if (output === 'text')
     return { 200: { description: 'Text.', content: { 'text/plain': { schema: { type: 'string' } } } } };
+  if (output === 'file')
+    return {
+      200: {
+        description: 'A file to save.',
+        content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } },
+      },
+    };
   if (output === 'event-stream')
     return {
       200: { description: 'Server-sent events.', content: { 'text/event-stream': { schema: { type: 'string' } } } },

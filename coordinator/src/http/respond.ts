@@ -1,7 +1,9 @@
 import type { Route } from '@flotilla/shared';
 
+import type { Download } from '../download.ts';
 import type { Frame } from '../events/read-shared.ts';
 import { Repeated } from './context.ts';
+import { downloadHeaders } from './download.ts';
 
 const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
@@ -75,6 +77,11 @@ export const respond = (route: Route, answer: unknown, request_id: string): Resp
     return new Response(liveStreamOf(encodeFrames(answer as AsyncIterable<Frame>)), {
       headers: { ...headers, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' },
     });
+  }
+  if (route.output === 'file') {
+    // The handler's type for files is a download.
+    const download = answer as Download;
+    return new Response(streamOf(download.body), { headers: { ...headers, ...downloadHeaders(download) } });
   }
   if (answer instanceof Repeated) return respond({ ...route, status: 200 }, answer.answer, request_id);
   if (answer === null) return new Response(null, { status: 204, headers });

@@ -6,6 +6,9 @@ const BATCH = 1_000;
 /** Idempotency keys are kept this long (protocol.md §1). */
 const IDEMPOTENCY_MS = 24 * 3_600_000;
 
+/** No upload takes this long: a request ends after minutes. */
+const UPLOAD_MS = 3_600_000;
+
 /** Deletes what outlived its retention, in small slices. Answers how many rows of each kind went. */
 export const deleteExpired = async (deps: Deps): Promise<Record<string, number>> => {
   const { config } = deps;
@@ -24,6 +27,16 @@ export const deleteExpired = async (deps: Deps): Promise<Record<string, number>>
       () => sql`delete from attempt_logs where id in (
         select l.id from attempt_logs l join attempts a on a.id = l.attempt_id
         where a.ended_at < ${age(config.FLOTILLA_LOG_RETENTION_MS)} limit ${BATCH})`,
+    ),
+    abandoned_uploads: await inSlices(
+      () => sql`delete from task_attachments where id in (
+        select id from task_attachments where completed_at is null and created_at < ${age(UPLOAD_MS)} limit ${BATCH})`,
+    ),
+    // Before their tasks, which would take all of them along in one statement.
+    attachments: await inSlices(
+      () => sql`delete from attachment_chunks where ctid = any(array(
+        select c.ctid from attachment_chunks c join task_attachments f on f.id = c.attachment_id join tasks t on t.id = f.task_id
+        where t.deleted_at < ${age(config.FLOTILLA_DELETED_RETENTION_MS)} limit ${BATCH}))`,
     ),
     tasks: await inSlices(
       () => sql`delete from tasks where id in (

@@ -41,7 +41,7 @@ export const cancelTask = (
       action: 'task.cancel',
       entity: 'task',
       entity_id: task.id,
-      details: { reason, was: task.status },
+      details: { reason, was: task.status, status: claimed ? 'in_progress' : 'cancelled' },
     });
     announce({ ...deps, db }, null);
     const agent_id = task.claimed_by_agent_id;

@@ -9,6 +9,7 @@ import { announce } from './announce.ts';
 import { type Binding, bindTask } from './bind.ts';
 import { presentTasks } from './queries.ts';
 import { normalizeTags } from './queue-classes.ts';
+import { indexNewTasks } from './search/index-task.ts';
 
 type Body = RouteInput<typeof api.tasks.create>['body'];
 export type Creation = { principal: Principal; body: Body };
@@ -41,6 +42,10 @@ export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> 
     });
     for (const { status, deferred_until, binding } of made)
       announce(within, status === 'backlog' || deferred_until !== null ? null : binding);
+    await indexNewTasks(
+      db,
+      made.map(({ id, body, principal }) => ({ ...body, id, workspace_id: principal.workspace_id })),
+    );
     const [tasks] = await Promise.all([
       presentTasks(
         within,

@@ -13,7 +13,7 @@ import { recordAudit } from '../audit/record.ts';
 import type { Sql } from '../db/client.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
-import type { Principal } from '../principal.ts';
+import { type Principal, requirePermission } from '../principal.ts';
 import { announce } from './announce.ts';
 import { bindTask } from './bind.ts';
 import { cancelTask } from './cancel.ts';
@@ -21,6 +21,8 @@ import type { TaskRow } from './lifecycle.ts';
 import { lockTask, requireEdge } from './lock-task.ts';
 import { getTask } from './queries.ts';
 import { normalizeTags } from './queue-classes.ts';
+import { recordReview } from './reviews/record.ts';
+import { indexTask } from './search/index-task.ts';
 
 type Input = RouteInput<typeof api.tasks.patch> & { if_match?: number };
 
@@ -29,9 +31,14 @@ const editableWhileRunning = new Set(['title', 'description', 'priority', 'due_d
 
 /**
  * Changes fields, and takes the edge that a given `status` names. With `if_match` another version is 412 with the
- * current row, and nothing is changed.
+ * current row, and nothing is changed. `feedback` goes with the two edges out of review.
  */
-export const patchTask = (deps: Deps, principal: Principal, input: Input): Promise<Task> =>
+export const patchTask = (
+  deps: Deps,
+  principal: Principal,
+  input: Input,
+  feedback: string | null = null,
+): Promise<Task> =>
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
     const task = await lockTask(db, principal, input.params.id);
@@ -48,12 +55,23 @@ export const patchTask = (deps: Deps, principal: Principal, input: Input): Promi
     const verb = edgeFor(locked, wanted, fields);
     if (verb === null && Object.keys(fields).length === 0) return getTask(inner, principal, task.id);
     if (verb !== null) requireEdge(locked, verb);
-    await writeTask(inner, principal, locked, fields, verb);
+    const judged = verb === 'approve' || verb === 'reject';
+    if (judged) {
+      requirePermission(principal, 'tasks:review');
+      const verdict = verb === 'approve' ? 'approved' : 'rejected';
+      await recordReview(db, principal, { task_id: task.id, verdict, feedback });
+    }
+    const written = await writeTask(inner, principal, locked, fields, verb, feedback);
     await recordAudit(db, principal, {
-      action: 'task.update',
+      action: judged ? `task.${verb}` : 'task.update',
       entity: 'task',
       entity_id: task.id,
-      details: { fields: Object.keys(input.body), status: wanted ?? null },
+      details: {
+        fields: Object.keys(input.body),
+        was: locked.status,
+        ...written,
+        ...(judged ? { owner_decided: true } : {}),
+      },
     });
     return getTask(inner, principal, task.id);
   });
@@ -88,7 +106,8 @@ const writeTask = async (
   task: TaskRow,
   fields: Omit<PatchTask, 'status'>,
   verb: TaskVerb | null,
-): Promise<void> => {
+  feedback: string | null,
+): Promise<{ status: TaskStatus; assigned_to?: string | null }> => {
   const { sql } = deps.db;
   const [current] = await sql<
     { title: string; required_tags: string[]; executor: string | null; not_before: string | null; rejections: number }[]
@@ -119,11 +138,21 @@ const writeTask = async (
       deferred_until = case when ${fields.not_before === undefined} then case when ${rekeyed} and key_blocked then null else deferred_until end when ${not_before}::timestamptz > flotilla_now() then ${not_before}::timestamptz end,
       key_blocked = key_blocked and ${fields.not_before === undefined && !rekeyed},
       completed_at = case when ${status} in ('done', 'failed', 'cancelled') then coalesce(completed_at, flotilla_now()) end,
-      cancel_requested_at = case when ${verb !== 'reject'} then cancel_requested_at end, rejections = ${rejections}, version = version + 1, updated_at = flotilla_now()
+      cancel_requested_at = case when ${verb !== 'reject'} then cancel_requested_at end, rejections = ${rejections},
+      feedback = case when ${verb === 'reject'} then ${feedback} when ${verb !== 'approve'} then feedback end, version = version + 1, updated_at = flotilla_now()
     where id = ${task.id} returning version, deferred_until`;
+  if (fields.title !== undefined || fields.description !== undefined || feedback !== null)
+    await indexTask(deps.db, task.id);
   await recordEvents(deps.db, [
     {
-      type: verb === 'approve' ? 'task.completed' : given_up ? 'task.failed' : 'task.updated',
+      type:
+        verb === 'approve'
+          ? 'task.completed'
+          : given_up
+            ? 'task.failed'
+            : verb === 'reject'
+              ? 'task.rejected'
+              : 'task.updated',
       entity_id: task.id,
       workspace_id: principal.workspace_id,
       version: row?.version ?? task.version,
@@ -133,6 +162,7 @@ const writeTask = async (
   ]);
   const claimable = (status === 'inbox' || status === 'assigned') && row?.deferred_until == null;
   announce(deps, claimable ? binding : null);
+  return { status, ...(assigned_to === task.assigned_to ? {} : { assigned_to }) };
 };
 
 const nextStatus = (task: TaskRow, verb: TaskVerb | null, assigned_to: string | null): TaskStatus => {

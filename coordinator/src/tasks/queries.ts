@@ -1,10 +1,11 @@
-import { AppError, type Attempt, taskMachine, type Task } from '@flotilla/shared';
+import { AppError, type Attempt, taskMachine, type Task, type TaskFilters, type TaskStatus } from '@flotilla/shared';
 import type { api, RouteInput } from '@flotilla/shared';
 
 import { decodeCursor, pageOf } from '../db/page.ts';
 import type { Sql } from '../db/client.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { searchTasks } from './search/list.ts';
 import { explainWaiting } from './waiting-for.ts';
 
 type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
@@ -18,7 +19,7 @@ const columns = (sql: Sql) => sql`
   t.id, t.workspace_id, t.queue_class_id, t.title, t.description, t.status, t.priority, t.due_date, t.tags, t.required_tags,
   coalesce(assigned.name, t.assigned_to) as assigned_to, t.assigned_agent_id, t.claimed_by_agent_id, claimer.name as claimed_by,
   t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.start_by, t.concurrency_key, t.concurrency_limit, t.key_blocked, t.deferred_until, t.on_host_loss, t.review,
-  t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.resolution, t.result, t.failure,
+  t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.feedback, t.resolution, t.result, t.failure,
   spent.cost_usd_micros, spent.input_tokens, spent.output_tokens, t.cancel_requested_at, t.created_by, t.created_at, t.updated_at,
   t.started_at, t.completed_at, t.version`;
 
@@ -80,26 +81,78 @@ export const presentTasks = async (deps: Deps, ids: number[]): Promise<Task[]> =
   return ids.flatMap((id) => taskById.get(id) ?? []);
 };
 
-type List = RouteInput<typeof api.tasks.list>['query'];
-
-/** A page of tasks, newest first. */
-export const listTasks = async (
-  deps: Deps,
-  principal: Principal,
-  query: List,
-): Promise<{ tasks: Task[]; next_cursor: string | null }> => {
+/** The workspace's task exists and the principal may see it, or 404; for verbs that need no more of it than this. */
+export const requireTask = async (deps: Deps, principal: Principal, id: number): Promise<VisibleTask> => {
   const { sql } = deps.db;
+  const [task] = await sql<VisibleTask[]>`
+    select t.id, t.workspace_id, t.status, t.version, coalesce(t.claimed_by_agent_id, t.assigned_agent_id) as agent_id
+    from tasks t where t.id = ${id} and ${visible(sql, principal)}`;
+  if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
+  return task;
+};
+
+/** `agent_id`: the agent that sees its events besides people. */
+export type VisibleTask = {
+  id: number;
+  workspace_id: number;
+  status: TaskStatus;
+  version: number;
+  agent_id: number | null;
+};
+
+type List = RouteInput<typeof api.tasks.list>['query'];
+type Page = { tasks: Task[]; next_cursor: string | null };
+
+/** What a list's filters but the search mean for `tasks t` and its joins. */
+const matching = (sql: Sql, principal: Principal, filters: TaskFilters) => sql`
+  ${visible(sql, principal)}
+  ${filters.status === undefined ? sql`` : sql`and t.status = any(${filters.status}::text[])`}
+  ${filters.priority === undefined ? sql`` : sql`and t.priority = any(${filters.priority}::text[])`}
+  ${filters.assigned_to === undefined ? sql`` : sql`and coalesce(assigned.name, t.assigned_to) = ${filters.assigned_to}`}
+  ${filters.claimed_by === undefined ? sql`` : sql`and claimer.name = ${filters.claimed_by}`}
+  ${filters.tag === undefined ? sql`` : sql`and ${filters.tag} = any(t.tags)`}`;
+
+/** A page of tasks, newest first; of a search, best first. */
+export const listTasks = async (deps: Deps, principal: Principal, query: List): Promise<Page> => {
+  const { sql } = deps.db;
+  if (query.search !== undefined) return listFound(deps, principal, { ...query, search: query.search });
   const rows = await sql<Row[]>`
     select ${columns(sql)} from tasks t ${joins(sql)}
-    where ${visible(sql, principal)} and t.id < ${decodeCursor(query.cursor)}
-      ${query.status === undefined ? sql`` : sql`and t.status = any(${query.status}::text[])`}
-      ${query.priority === undefined ? sql`` : sql`and t.priority = any(${query.priority}::text[])`}
-      ${query.assigned_to === undefined ? sql`` : sql`and coalesce(assigned.name, t.assigned_to) = ${query.assigned_to}`}
-      ${query.claimed_by === undefined ? sql`` : sql`and claimer.name = ${query.claimed_by}`}
-      ${query.tag === undefined ? sql`` : sql`and ${query.tag} = any(t.tags)`}
+    where ${matching(sql, principal, query)} and t.id < ${decodeCursor(query.cursor)}
     order by t.id desc limit ${query.limit + 1}`;
   const { items, next_cursor } = pageOf(rows, query.limit);
   return { tasks: await present(deps, items), next_cursor };
+};
+
+/** Tasks below an id, newest first; `words` are a parsed search (null: one that nothing matches). */
+export const listSlice = async (
+  deps: Deps,
+  principal: Principal,
+  slice: TaskFilters & { words: string | null | undefined; before: number; limit: number },
+): Promise<Task[]> => {
+  const { sql } = deps.db;
+  if (slice.words === null) return [];
+  const rows = await sql<Row[]>`
+    select ${columns(sql)} from tasks t ${joins(sql)}
+    where ${matching(sql, principal, slice)} and t.id < ${slice.before}
+      ${slice.words === undefined ? sql`` : sql`and t.id in (select task_id from task_search where document @@ ${slice.words}::tsquery)`}
+    order by t.id desc limit ${slice.limit}`;
+  return present(deps, rows);
+};
+
+const listFound = async (deps: Deps, principal: Principal, query: List & { search: string }): Promise<Page> => {
+  const { sql } = deps.db;
+  const { ids, next_cursor } = await searchTasks(
+    deps,
+    query,
+    sql`from task_search s join tasks t on t.id = s.task_id
+      left join agents assigned on assigned.id = t.assigned_agent_id
+      left join agents claimer on claimer.id = t.claimed_by_agent_id
+      where ${matching(sql, principal, query)}`,
+  );
+  const rows = await sql<Row[]>`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = any(${ids}::bigint[])`;
+  const byId = new Map((await present(deps, rows)).map((task) => [task.id, task]));
+  return { tasks: ids.flatMap((id) => byId.get(id) ?? []), next_cursor };
 };
 
 /** The attempts of a task, newest first. */

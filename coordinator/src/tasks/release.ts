@@ -27,12 +27,12 @@ export const releaseTask = (
       state: 'lost',
       failure: { kind: 'released_by_operator', message: 'An operator took the task away.' },
     });
-    await returnTask(db, task, { counter: null, failure: null, defer_ms: 0, event: 'task.released' });
+    const status = await returnTask(db, task, { counter: null, failure: null, defer_ms: 0, event: 'task.released' });
     await recordAudit(db, principal, {
       action: 'task.release',
       entity: 'task',
       entity_id: task.id,
-      details: { epoch: attempt.epoch },
+      details: { epoch: attempt.epoch, was: task.status, status },
     });
     announceEnded({ ...deps, db }, [task]);
     announce({ ...deps, db }, task);

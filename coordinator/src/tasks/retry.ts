@@ -45,7 +45,7 @@ export const retryTask = (
       action: 'task.retry',
       entity: 'task',
       entity_id: task.id,
-      details: { was: task.status },
+      details: { was: task.status, status },
     });
     announce({ ...deps, db }, row?.deferred_until == null ? binding : null);
     return getTask({ ...deps, db }, principal, task.id);

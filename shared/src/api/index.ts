@@ -1,7 +1,10 @@
 import { agentRoutes } from './agents.ts';
+import { attachmentRoutes } from './attachments.ts';
 import { auditRoutes } from './audit.ts';
+import { commentRoutes } from './comments.ts';
 import { expiryRoutes } from './expiry.ts';
 import { eventRoutes } from './events.ts';
+import { reviewRoutes } from './reviews.ts';
 import type { Route } from './route.ts';
 import { taskRoutes } from './tasks.ts';
 import { apiTokenRoutes, joinTokenRoutes } from './tokens.ts';
@@ -14,6 +17,9 @@ export const api = {
   api_tokens: apiTokenRoutes,
   agents: agentRoutes,
   tasks: taskRoutes,
+  comments: commentRoutes,
+  reviews: reviewRoutes,
+  attachments: attachmentRoutes,
   expiry: expiryRoutes,
   events: eventRoutes,
   audit: auditRoutes,

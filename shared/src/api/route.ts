@@ -5,8 +5,8 @@ import type { RoutePermission } from '../permissions.ts';
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
 
-/** What a 2xx answer carries: JSON by a schema, nothing (204), plain text, or an SSE stream. */
-export type Output = z.ZodType | 'none' | 'text' | 'event-stream';
+/** What a 2xx answer carries: JSON by a schema, nothing (204), plain text, an SSE stream, or a file to save. */
+export type Output = z.ZodType | 'none' | 'text' | 'event-stream' | 'file';
 
 type Shape = z.ZodObject | undefined;
 
@@ -16,13 +16,13 @@ type Shape = z.ZodObject | undefined;
  * - `path` is below `/api/v1` (and `/api`), parameters as `:id`.
  * - `audience: 'agent'` ignores unknown body fields (mixed versions are normal in a rollout); `'person'` refuses them.
  * - `aliases` are further methods that do the same (action routes take POST and PATCH).
- * - `body: 'bytes'` is an octet-stream of at most `max_bytes`.
+ * - `body: 'bytes'` is an octet-stream of at most `max_bytes`; `'stream'` one that the verb takes in and limits itself.
  * - `creates` routes honour `Idempotency-Key`.
  */
 export type Route<
   Params extends Shape = Shape,
   Query extends Shape = Shape,
-  Body extends z.ZodType | 'bytes' | undefined = z.ZodType | 'bytes' | undefined,
+  Body extends z.ZodType | 'bytes' | 'stream' | undefined = z.ZodType | 'bytes' | 'stream' | undefined,
   Out extends Output = Output,
 > = {
   method: Method;
@@ -51,7 +51,7 @@ export type Route<
 export const route = <
   Params extends Shape = undefined,
   Query extends Shape = undefined,
-  Body extends z.ZodType | 'bytes' | undefined = undefined,
+  Body extends z.ZodType | 'bytes' | 'stream' | undefined = undefined,
   Out extends Output = Output,
 >(
   definition: Route<Params, Query, Body, Out>,
@@ -67,7 +67,10 @@ export type RouteInput<R> =
   R extends Route<infer P, infer Q, infer B, Output>
     ? Given<'params', InferOr<P, undefined>> &
         Given<'query', InferOr<Q, undefined>> &
-        Given<'body', B extends 'bytes' ? Uint8Array : InferOr<B, undefined>>
+        Given<
+          'body',
+          B extends 'bytes' ? Uint8Array : B extends 'stream' ? AsyncIterable<Uint8Array> : InferOr<B, undefined>
+        >
     : never;
 
 /** What a caller passes: only the parts the endpoint has; parts whose fields are all optional may be left out. */
@@ -80,12 +83,12 @@ export type CallInput<R> =
   R extends Route<infer P, infer Q, infer B, Output>
     ? Part<'params', InputOr<P, undefined>> &
         Part<'query', InputOr<Q, undefined>> &
-        Part<'body', B extends 'bytes' ? Uint8Array : InputOr<B, undefined>>
+        Part<'body', B extends 'bytes' | 'stream' ? Uint8Array : InputOr<B, undefined>>
     : never;
 
-/** What the endpoint answers, parsed. `text` and `event-stream` answer the raw response to read from. */
+/** What the endpoint answers, parsed. `text`, `event-stream` and `file` answer the raw response to read from. */
 export type RouteOutput<R> =
-  R extends Route<Shape, Shape, z.ZodType | 'bytes' | undefined, infer Out>
+  R extends Route<Shape, Shape, z.ZodType | 'bytes' | 'stream' | undefined, infer Out>
     ? Out extends z.ZodType
       ? z.output<Out>
       : Out extends 'none'

@@ -86,6 +86,8 @@ export const Task = z.object({
   dispatch_attempts: z.int(),
   stale_requeues: z.int(),
   rejections: z.int(),
+  /** What the last rejection said; the next attempt reads it in its prompt. */
+  feedback: z.string().nullable(),
   resolution: z.string().nullable(),
   result: z.unknown(),
   failure: Failure.nullable(),
@@ -157,7 +159,7 @@ const editable = {
   metadata: Metadata,
 };
 
-const Title = text(500).refine((value) => value.trim() !== '', 'must not be blank');
+export const Title = text(500).refine((value) => value.trim() !== '', 'must not be blank');
 
 export const CreateTask = z.strictObject({
   title: Title,

@@ -1,16 +1,21 @@
 import { z } from 'zod';
 
-import { taskStatuses } from '../states/task.ts';
-import { commaList, Count, IdParams, Name, NextCursor, PageQuery, QueryFlag, Tag, text } from './common.ts';
+import { activityRoute } from './activity.ts';
+import { bulkRoutes } from './bulk.ts';
+import { Count, IdParams, Name, NextCursor, PageQuery, QueryFlag, text } from './common.ts';
 import { route } from './route.ts';
-import { Attempt, CreateTask, logStreams, PatchTask, priorities, Task } from './task.ts';
+import { Attempt, CreateTask, logStreams, PatchTask, Task } from './task.ts';
+import { TaskFilters } from './task-filters.ts';
 import { workRoutes } from './work.ts';
+
+export const exportFormats = ['json', 'csv'] as const;
 
 const asPerson = { tag: 'tasks', audience: 'person', params: IdParams, status: 200, output: Task } as const;
 
 /** Everything under /tasks. The agent's routes stand first: /tasks/next and /tasks/claim must not be read as ids. */
 export const taskRoutes = {
   ...workRoutes,
+  ...bulkRoutes,
   create: route({
     method: 'POST',
     path: '/tasks',
@@ -28,18 +33,26 @@ export const taskRoutes = {
     method: 'GET',
     path: '/tasks',
     tag: 'tasks',
-    summary: 'List tasks, newest first',
+    summary: 'List tasks, newest first; with `search`, the best matches first',
     permission: 'tasks:read',
     audience: 'person',
-    query: PageQuery.extend({
-      status: commaList(z.enum(taskStatuses)).optional(),
-      priority: commaList(z.enum(priorities)).optional(),
-      assigned_to: Name.optional(),
-      claimed_by: Name.optional(),
-      tag: Tag.optional(),
-    }),
+    query: PageQuery.extend(TaskFilters.shape),
     status: 200,
     output: z.object({ tasks: z.array(Task), next_cursor: NextCursor }),
+    errors: [],
+  }),
+  exportAll: route({
+    method: 'GET',
+    path: '/tasks/export',
+    tag: 'tasks',
+    summary: 'Save all tasks that match as a JSON or CSV file, newest first',
+    description:
+      'Streamed. In CSV a text that a spreadsheet would take for a formula has an apostrophe in front. An answer that breaks off is not whole.',
+    permission: 'tasks:read',
+    audience: 'person',
+    query: TaskFilters.extend({ format: z.enum(exportFormats).default('json') }),
+    status: 200,
+    output: 'file',
     errors: [],
   }),
   get: route({
@@ -134,6 +147,7 @@ export const taskRoutes = {
     output: z.object({ attempts: z.array(Attempt), next_cursor: NextCursor }),
     errors: ['not_found'],
   }),
+  activity: activityRoute,
   readLog: route({
     method: 'GET',
     path: '/tasks/:id/log',

@@ -56,6 +56,7 @@ export const taskView: View<Task> = {
   ],
   texts: [
     { head: 'DESCRIPTION', text: (task) => task.description },
+    { head: 'FEEDBACK', text: (task) => task.feedback },
     { head: 'RESULT', text: (task) => task.resolution },
   ],
 };

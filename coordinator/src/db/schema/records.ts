@@ -136,6 +136,10 @@ export const audit_events = pgTable(
       .on(t.seq)
       .where(sql`seq is not null`),
     index('audit_workspace').on(t.workspace_id, t.id),
+    // What people did to one task, for its timeline.
+    index('audit_task')
+      .on(t.entity_id, t.id)
+      .where(sql`entity = 'task'`),
   ],
 );
 

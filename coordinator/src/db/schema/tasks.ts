@@ -93,6 +93,8 @@ export const tasks = pgTable(
     dispatch_attempts: integer().notNull().default(0),
     stale_requeues: integer().notNull().default(0),
     rejections: integer().notNull().default(0),
+    /** Of the last rejection, for the next prompt. */
+    feedback: text(),
     resolution: text(),
     result: jsonb(),
     failure: jsonb(),

@@ -7,6 +7,7 @@ export type Candidate = {
   created_at: string;
   title: string;
   description: string;
+  feedback: string | null;
   version: number;
   /** The epoch it gets when it is claimed: from one global sequence, given up when it is not. */
   next_epoch: number;
