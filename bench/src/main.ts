@@ -31,6 +31,7 @@ const measureAll = async (scope: Scope): Promise<{ results: Result[]; notes: str
     notes.push(sentence);
   };
   for (const name of names) {
+    if (interrupted.aborted) break;
     const scenario = scenarios[name];
     if (scenario === undefined)
       throw new Error(`there is no scenario ${name}; use ${Object.keys(scenarios).join(', ')}`);
@@ -43,6 +44,7 @@ const measureAll = async (scope: Scope): Promise<{ results: Result[]; notes: str
         }
       });
     } catch (error) {
+      if (interrupted.aborted) break;
       console.error(error);
       note(`The scenario ${name} failed: ${String(error)}`);
       process.exitCode = 1;
@@ -53,16 +55,24 @@ const measureAll = async (scope: Scope): Promise<{ results: Result[]; notes: str
 };
 
 const scope = createScope();
+const interrupt = new AbortController();
+const interrupted = interrupt.signal;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => void scope.close().then(() => process.exit(130)));
+  process.on(signal, () => {
+    interrupt.abort();
+    void scope.close(); // what runs fails by that, and the end below comes soon
+  });
 }
 try {
   const measured = await measureAll(scope);
   // A part of it, or a smoke run, is no reason to replace the whole.
   const file = OUT === '' && ONLY === '' && !smoke ? DOCS : OUT;
   const report = asMarkdown({ command: 'make bench', rounds: scale.rounds, ...measured });
-  if (file !== '') await writeFile(file, report);
+  if (file !== '' && !interrupted.aborted) await writeFile(file, report);
+} catch (error) {
+  if (!interrupted.aborted) console.error(error);
+  process.exitCode = 1;
 } finally {
   await scope.close();
 }
-process.exit();
+process.exit(interrupted.aborted ? 130 : undefined);

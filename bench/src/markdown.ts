@@ -52,7 +52,7 @@ Written by \`${command}\` on ${new Date().toISOString().slice(0, 10)}. The machi
 memory, ${process.platform} ${process.arch}, Node ${process.versions.node}, Postgres ${postgres} with fsync and synchronous_commit on. It is shared by
 Postgres, the coordinator and the load generator (a process of its own).
 
-Each figure is the median of ${rounds} runs. Ours and what it is compared with ran in alternation in the same run, so read the
+Each figure is the median of ${rounds} runs (of three, of memory, idle cpu and starts). Ours and what it is compared with ran in alternation in the same run, so read the
 ratios; absolute figures differ from machine to machine, and from hour to hour by a fifth. [bench/README.md](../bench/README.md)
 says what is measured how.
 

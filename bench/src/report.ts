@@ -22,7 +22,7 @@ export type Result = Metric & { sides: Score[] };
 
 /** Latencies only where single operations were timed. */
 export const perSecond = ({ per_s, p50_ms, p99_ms }: Measured): Sample =>
-  Number.isNaN(p50_ms) ? { value: per_s } : { value: per_s, p50_ms, p99_ms };
+  Number.isFinite(p50_ms) ? { value: per_s, p50_ms, p99_ms } : { value: per_s };
 /** For what is about time: the median, with the tail beside it. */
 export const halfTime = ({ p50_ms, p99_ms }: Measured): Sample => ({ value: p50_ms, p50_ms, p99_ms });
 

@@ -3,6 +3,8 @@ import type { PeerJob } from './peers/main.ts';
 /** How much a run measures. Every bound is here; the scenarios hold none. */
 export type Scale = {
   rounds: number;
+  /** At most so many where a round means watching or waiting for a long time. */
+  long_rounds: number;
   /** One run of one side. */
   run_ms: number;
   agents: number;
@@ -29,6 +31,7 @@ export type Scale = {
 
 export const FULL: Scale = {
   rounds: 5,
+  long_rounds: 3,
   run_ms: 2_000,
   agents: 512,
   queued: { small: 1_000, usual: 100_000, large: 1_000_000 },
@@ -51,6 +54,7 @@ export const FULL: Scale = {
 /** Enough to see that every scenario still works; its figures mean nothing. */
 export const SMOKE: Scale = {
   rounds: 1,
+  long_rounds: 1,
   run_ms: 150,
   agents: 16,
   queued: { small: 60, usual: 200, large: 400 },
@@ -69,3 +73,5 @@ export const SMOKE: Scale = {
   peer_phases: ['drain', 'both'], // which adds, too
   whole_start: false,
 };
+
+export const longRounds = ({ rounds, long_rounds }: Scale): number => Math.min(rounds, long_rounds);

@@ -1,12 +1,14 @@
 /** What has to end when a benchmark ends, however it ends: processes, connections, folders. Newest first. */
 export type Scope = {
+  /** Throws once it is closed; what was to end then ends all the same. */
   defer(end: () => unknown): void;
   close(): Promise<void>;
 };
 
 export const createScope = (): Scope => {
   const ends: (() => unknown)[] = [];
-  let closing: Promise<void> | null = null;
+  let closed = false;
+  let closing = Promise.resolve();
   const closeAll = async () => {
     for (let end = ends.pop(); end !== undefined; end = ends.pop()) {
       try {
@@ -17,8 +19,16 @@ export const createScope = (): Scope => {
     }
   };
   return {
-    defer: (end) => void ends.push(end),
-    close: () => (closing ??= closeAll().finally(() => (closing = null))),
+    defer: (end) => {
+      ends.push(end);
+      if (closed) throw new Error('the benchmark was interrupted');
+    },
+    // Again and again: what came late, and was told so, ends with the next one.
+    close: () => {
+      closed = true;
+      closing = closing.then(closeAll);
+      return closing;
+    },
   };
 };
 

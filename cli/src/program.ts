@@ -9,6 +9,7 @@ import { addAgentsDrain } from './commands/agents/drain.ts';
 import { addAgentsGet } from './commands/agents/get.ts';
 import { addAgentsList } from './commands/agents/list.ts';
 import { addAgentsResume } from './commands/agents/resume.ts';
+import { addAgentsWhy } from './commands/agents/why.ts';
 import { addApi } from './commands/api/call.ts';
 import { addAuditList } from './commands/audit/list.ts';
 import { addConfigCurrent } from './commands/config/current.ts';
@@ -91,7 +92,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
     'agents',
     'Who does the work: look, drain, resume',
     'agents drain scout --deadline 10m --on-deadline requeue',
-    [addAgentsList, addAgentsGet, addAgentsDrain, addAgentsResume, addAgentsDelete],
+    [addAgentsList, addAgentsGet, addAgentsDrain, addAgentsResume, addAgentsWhy, addAgentsDelete],
   ],
   ['queue', 'Work for agents without a daemon', 'queue poll scout --max-capacity 3', [addQueuePoll]],
   ['hosts', 'Machines: add one', 'hosts add --name build-3 --slots 4', [addHostsAdd]],

@@ -165,3 +165,17 @@ describe('asking before destroying', () => {
     expect(api.received.every(({ method }) => method === 'GET')).toBe(true);
   });
 });
+
+it('why says why an agent gets no work', async () => {
+  fleet();
+  const message = 'None of the 3 queued tasks is for scout. TASK-7 comes closest: it needs tag gpu.';
+  const nearest = { task_id: 7, missing: 'tag gpu' };
+  const tasks = { need_more: 2, for_others: 1 };
+  api.on('agents.whyIdle', () => ({ code: 'tasks_need_more', message, slots: 2, slots_used: 0, tasks, nearest }));
+  const { code, stdout } = await home.run(['agents', 'why', 'scout']);
+  expect({ code, stdout }).toEqual({
+    code: 0,
+    stdout: `${message} (tasks_need_more)\nSlots: 0 of 2 in use. Queued: 2 need more, 1 for others.\n`,
+  });
+  expect(api.calls('agents.whyIdle')[0]?.params).toEqual({ id: '3' });
+});

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Batches } from './batches.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/database.ts';
+import type { SharedReads } from './events/read-shared.ts';
 import type { Hub } from './hub.ts';
 import type { Metrics } from './metrics.ts';
 import type { ClaimDesk } from './tasks/claim/desk.ts';
@@ -22,6 +23,7 @@ export type Deps = {
   batches: Batches;
   believed: Believed;
   agent_facts: AgentFactsCache;
+  event_reads: SharedReads;
   /** HMAC key of attempt tokens, shared by all coordinators through the database. */
   attempt_key: Uint8Array;
   random: () => number;

@@ -68,6 +68,11 @@ export const createMetrics = () => {
       help: 'Age of the oldest claimable task.',
       registers,
     }),
+    stalled: new Gauge({
+      name: 'flotilla_dispatch_stalled',
+      help: '1 while tasks are ready for an online agent with a free slot, and nothing was claimed for a minute. Alert on 1.',
+      registers,
+    }),
     agents: new Gauge({ name: 'flotilla_agents', help: 'Agents by status.', labelNames: ['status'], registers }),
     unsequenced: new Gauge({
       name: 'flotilla_unsequenced_events',

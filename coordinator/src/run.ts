@@ -12,6 +12,7 @@ import { migrateDatabase } from './db/migrate.ts';
 import { runNotifications } from './db/notify.ts';
 import { provideDatabase } from './db/provide.ts';
 import type { Deps } from './deps.ts';
+import { createSharedReads } from './events/read-shared.ts';
 import { sequencerLoop } from './events/sequencer.ts';
 import { startHttp } from './http/server.ts';
 import { createHub } from './hub.ts';
@@ -49,16 +50,18 @@ export const runCoordinator = async (
       const db = createDatabase(pool);
       const made = await ensureFirstWorkspace(db, config.FLOTILLA_ADMIN_TOKEN);
       if (made !== null) announce.adminToken(made);
+      const hub = createHub();
       const deps: Deps = {
         config,
         db,
         log,
         metrics: createMetrics(),
-        hub: createHub(),
+        hub,
         classes: createQueueClasses(),
         desk: createClaimDesk(),
         batches: createBatches(),
         agent_facts: new Map(),
+        event_reads: createSharedReads(hub),
         believed: createBelieved(),
         attempt_key: await loadAttemptKey(db),
         random: Math.random,

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { type Connection, createExternalPostgres } from './external-postgres.ts';
+import { inject } from 'vitest';
+
+import { type Connection, createExternalPostgres, type ExternalPostgres } from './external-postgres.ts';
 import { pickPort } from './port.ts';
 import { type Program, startProgram } from './processes.ts';
 import type { Ended } from './processes.ts';
@@ -62,15 +64,21 @@ export type Coordinator = {
   logs(): string;
 };
 
-/** `main` is another program than the one that was built: a copy with migrations of the test's own. */
+/**
+ * `main` is another program than the one that was built: a copy with migrations of the test's own. `shared` is a database
+ * of several coordinators, which somebody else starts and stops.
+ */
 export const createCoordinator = async (
   data_dir: string,
   env: Record<string, string>,
   main: string = MAIN,
+  shared?: ExternalPostgres,
 ): Promise<Coordinator> => {
   requireBundle(main, 'coordinator');
   const port = await pickPort();
-  const external = await createExternalPostgres();
+  const template = inject('external') ?? null; // some configurations provide nothing
+  const own = shared !== undefined || template === null ? null : await createExternalPostgres(template);
+  const external = shared ?? own;
   const database: Record<string, string> = external === null ? {} : { DATABASE_URL: external.url };
   const runs: Program[] = [];
   const current = (): Program => {
@@ -85,7 +93,7 @@ export const createCoordinator = async (
     data_dir,
     start: async () => {
       const given = { FLOTILLA_PORT: String(port), FLOTILLA_DATA_DIR: data_dir, FLOTILLA_ADMIN_TOKEN: ADMIN_TOKEN };
-      if (runs.length === 0) await external?.start();
+      if (runs.length === 0) await own?.start();
       const run = startProgram([process.execPath, main], { ...TIMINGS, ...given, ...database, ...env });
       runs.push(run);
       await until('the coordinator to listen', () => !run.running() || run.stdout().includes('"event":"listening"'));
@@ -111,7 +119,7 @@ export const createCoordinator = async (
     // Peer authentication lets us into the bundled one, through its socket.
     connection: () =>
       external?.connection ?? { host: lock().split('\n')[4] ?? '', port: 5432, user: 'postgres', database: 'flotilla' },
-    close: async () => external?.stop(),
+    close: async () => own?.stop(),
     logs: () => (external === null ? logs() : `${external.logs().slice(-5_000)}\n${logs()}`),
   };
 };

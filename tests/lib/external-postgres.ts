@@ -4,8 +4,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { inject } from 'vitest';
-
+import type { ExternalTemplate } from './external-template.ts';
 import { pickPort } from './port.ts';
 import { endProcessesOf } from './processes.ts';
 import { elapse, until } from './until.ts';
@@ -27,10 +26,8 @@ export type ExternalPostgres = {
 /** What systemd waits before it starts a service again. */
 const RESTART_MS = 100;
 
-/** A server of its own for one fleet, not started yet; null when coordinators run their bundled one. */
-export const createExternalPostgres = async (): Promise<ExternalPostgres | null> => {
-  const template = inject('external') ?? null; // some configurations provide nothing
-  if (template === null) return null;
+/** A server of its own for one fleet, not started yet. */
+export const createExternalPostgres = async (template: ExternalTemplate): Promise<ExternalPostgres> => {
   const { bin, ids, login } = template;
   const dir = mkdtempSync(join(tmpdir(), 'fl-pg-'));
   chmodSync(dir, 0o711);

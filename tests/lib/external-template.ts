@@ -61,16 +61,8 @@ const copyInstallation = (bin: string, dir: string): string => {
   return join(copy, 'native/bin');
 };
 
-/**
- * FLOTILLA_TEST_POSTGRES=<folder with initdb and postgres> lets every coordinator of the run use a server of that
- * installation, through DATABASE_URL. One cluster is made here; each fleet gets a copy.
- */
-const setup = (project: TestProject): (() => void) | undefined => {
-  const given = process.env.FLOTILLA_TEST_POSTGRES ?? '';
-  if (given === '') {
-    project.provide('external', null);
-    return undefined;
-  }
+/** Makes a cluster of that installation; `remove` deletes it. */
+export const makeTemplate = (given: string): { template: ExternalTemplate; remove: () => void } => {
   const dir = mkdtempSync(join(tmpdir(), 'fl-pg-'));
   chmodSync(dir, 0o711);
   const remove = () => rmSync(dir, { recursive: true, force: true });
@@ -84,14 +76,27 @@ const setup = (project: TestProject): (() => void) | undefined => {
     const cluster = join(home, 'cluster');
     must(ids, [join(bin, 'initdb'), ...INITDB.split(' '), '-D', cluster]);
     must(ids, [join(bin, 'postgres'), '--single', '-D', cluster, 'postgres'], PREPARE);
-    project.provide('external', { bin, cluster, ids, login: LOGIN });
-    console.log(
-      `coordinators use ${runAs(ids, [join(bin, 'postgres'), '--version']).said.trim()} through DATABASE_URL`,
-    );
+    return { template: { bin, cluster, ids, login: LOGIN }, remove };
   } catch (error) {
     remove();
     throw error;
   }
+};
+
+/**
+ * FLOTILLA_TEST_POSTGRES=<folder with initdb and postgres> lets every coordinator of the run use a server of that
+ * installation, through DATABASE_URL. One cluster is made here; each fleet gets a copy.
+ */
+const setup = (project: TestProject): (() => void) | undefined => {
+  const given = process.env.FLOTILLA_TEST_POSTGRES ?? '';
+  if (given === '') {
+    project.provide('external', null);
+    return undefined;
+  }
+  const { template, remove } = makeTemplate(given);
+  project.provide('external', template);
+  const version = runAs(template.ids, [join(template.bin, 'postgres'), '--version']).said.trim();
+  console.log(`coordinators use ${version} through DATABASE_URL`);
   return remove;
 };
 

@@ -158,7 +158,10 @@ describe('R21: the role table', () => {
 
   it('registering without a join token needs a role that operates agents', async () => {
     const body = JSON.stringify({ name: 'by-user' });
-    const answers = { viewer: 403, agent: 403, attempt: 403, operator: 201, admin: 200 } as Record<Role, number>;
+    const answers = { viewer: 403, agent: 403, attempt: 403, polled_attempt: 403, operator: 201, admin: 200 } as Record<
+      Role,
+      number
+    >;
     for (const role of roles) {
       const answer = await sendRaw(fleet.coordinator.url, {
         method: 'POST',

@@ -16,7 +16,7 @@ type Waiting = { resolve: (answer: Answer) => void; reject: (error: Error) => vo
 const HEAD_END = '\r\n\r\n';
 
 /** Whole answers only, with a Content-Length or without body: all that the coordinator's JSON routes send. */
-const readAnswer = (bytes: Buffer): { answer: Answer; length: number } | null => {
+export const readAnswer = (bytes: Buffer): { answer: Answer; length: number } | null => {
   const end = bytes.indexOf(HEAD_END);
   if (end === -1) return null;
   const head = bytes.toString('latin1', 0, end);

@@ -5,6 +5,7 @@ import { makeFolder, startAgentd } from '../coordinator.ts';
 import { cpuWhile, pssOf, rssOf } from '../proc.ts';
 import { hear, startNode } from '../programs.ts';
 import { limits, type Metric, score } from '../report.ts';
+import { longRounds } from '../scale.ts';
 import { type Scope, within } from '../scope.ts';
 import type { Stage } from '../stage.ts';
 
@@ -47,7 +48,7 @@ const watchAll = async (scope: Scope, { stage, scale }: Bench, seen: Map<string,
 /** agentd with nothing to do, beside Node with nothing to do and beside the parts that it is made of. */
 export const agentd: Scenario = async function* (bench: Bench) {
   const seen = new Map<string, Watched[]>(PROGRAMS.map(({ name }) => [name, []]));
-  for (let round = 0; round < bench.scale.rounds; round++)
+  for (let round = 0; round < longRounds(bench.scale); round++)
     await within(bench.scope, (scope) => watchAll(scope, bench, seen));
   const table = (metric: Metric, value: (one: Watched) => number) =>
     score(

@@ -8,6 +8,7 @@ import type { Caller } from '../load/ask.ts';
 import { cpuWhile, rssOf } from '../proc.ts';
 import { startBare } from '../programs.ts';
 import { limits, type Metric, score } from '../report.ts';
+import { longRounds } from '../scale.ts';
 import { within } from '../scope.ts';
 import { createRoster } from '../stage.ts';
 
@@ -52,7 +53,8 @@ const onBare = (bench: Bench): Promise<Watched> =>
 
 /** The coordinator with a fleet that has nothing to do. */
 export const memory: Scenario = async function* (bench: Bench) {
-  const { idle_agents, rounds } = bench.scale;
+  const { idle_agents } = bench.scale;
+  const rounds = longRounds(bench.scale);
   const seen: { ours: Watched[]; bare: Watched[] } = { ours: [], bare: [] };
   const onOurs = await prepareOurs(bench);
   for (let round = 0; round < rounds; round++) {

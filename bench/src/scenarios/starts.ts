@@ -6,6 +6,7 @@ import { createClient } from '@flotilla/shared';
 import type { Bench, Scenario } from '../bench.ts';
 import { ADMIN_TOKEN, makeFolder, startAgentd, startCoordinator, startProgram } from '../coordinator.ts';
 import { compare, limits, score } from '../report.ts';
+import { longRounds } from '../scale.ts';
 import { type Scope, within } from '../scope.ts';
 
 type Started = { coordinator_cold: number; coordinator_warm: number; agentd_cold: number; agentd_warm: number };
@@ -58,7 +59,7 @@ const PROGRAMS: { key: keyof Started; metric: string; means: string }[] = [
 /** From the start of a program to its readiness. */
 export const starts: Scenario = async function* ({ scope, scale }: Bench) {
   const seen: Started[] = [];
-  for (let round = 0; round < scale.rounds; round++) seen.push(await within(scope, startBoth));
+  for (let round = 0; round < longRounds(scale); round++) seen.push(await within(scope, startBoth));
   for (const { key, metric, means } of PROGRAMS) {
     const samples = seen.map((one) => ({ value: one[key] }));
     yield score({ metric, unit: 'ms', means }, [{ name: 'Flotilla', samples }]);
@@ -73,5 +74,5 @@ export const starts: Scenario = async function* ({ scope, scale }: Bench) {
     goals: [limits('≤5 s', ({ value }) => value <= 5)],
   };
   const run = async () => ({ value: (await makeStart(scope, data_dir)) / 1000 });
-  yield await compare(metric, [{ name: 'Flotilla', run }], scale.rounds);
+  yield await compare(metric, [{ name: 'Flotilla', run }], longRounds(scale));
 };

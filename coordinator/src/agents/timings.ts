@@ -6,6 +6,12 @@ import type { Deps } from '../deps.ts';
 /** Spread of a returning fleet: this much per agent, so that 10 000 come back over 50 s and 3 at once. */
 const SPREAD_MS_PER_AGENT = 5;
 
+/**
+ * Spread of claims that nobody answered, per agent that waits here: claims come slower than beats, which end the wait.
+ * Up to 250 agents it is no longer than the ordinary back-off.
+ */
+const RETURN_MS_PER_AGENT = 20;
+
 /** Milliseconds over which the fleet should come back: after a gap in service, inside the time that expiry waits; else 0. */
 export const readSpread = async (sql: Sql): Promise<number> => {
   const [row] = await sql<{ window_ms: number; agents: number }[]>`
@@ -24,5 +30,5 @@ export const timingsOf = ({ config, random, desk }: Deps, spread_ms: number): Ti
   requeue_grace_ms: config.FLOTILLA_REQUEUE_GRACE_MS,
   claim_wait_s: 50,
   reconnect_delay_ms: Math.round(random() * spread_ms),
-  return_spread_ms: desk.parked() * SPREAD_MS_PER_AGENT,
+  return_spread_ms: desk.parked() * RETURN_MS_PER_AGENT,
 });

@@ -2,7 +2,7 @@ import type { Route, RouteInput, RouteOutput } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
 import type { Download } from '../download.ts';
-import type { Frame } from '../events/stream.ts';
+import type { Frame } from '../events/read-shared.ts';
 import type { Caller, Principal } from '../principal.ts';
 
 /** What a handler of one endpoint gets: parsed input and who calls. */

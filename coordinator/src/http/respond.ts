@@ -1,7 +1,7 @@
 import type { Route } from '@flotilla/shared';
 
 import type { Download } from '../download.ts';
-import type { Frame } from '../events/stream.ts';
+import type { Frame } from '../events/read-shared.ts';
 import { Repeated } from './context.ts';
 import { downloadHeaders } from './download.ts';
 
@@ -9,6 +9,35 @@ const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosni
 
 /** Bytes of a generator as a response body; cancelling the body ends the generator. */
 const streamOf = (chunks: AsyncIterable<Uint8Array>): ReadableStream => ReadableStream.from(chunks);
+
+/** A reader that takes nothing for this long is cut off; it comes back with its Last-Event-ID. */
+const STALLED_MS = 30_000;
+
+/**
+ * The same for a stream without end. It is pulled, so a slow reader only waits for itself: nothing is read ahead for it.
+ * One that stopped reading altogether would hold its socket for ever, and is cut off.
+ */
+export const liveStreamOf = (chunks: AsyncIterable<Uint8Array>, stalled_ms = STALLED_MS): ReadableStream => {
+  const iterator = chunks[Symbol.asyncIterator]();
+  let stalled: NodeJS.Timeout | undefined;
+  const end = async () => {
+    clearTimeout(stalled);
+    await iterator.return?.();
+  };
+  return new ReadableStream({
+    pull: async (controller) => {
+      clearTimeout(stalled);
+      const { done, value } = await iterator.next();
+      if (done === true) return controller.close();
+      controller.enqueue(value);
+      stalled = setTimeout(() => {
+        controller.error(new Error('the reader of the event stream is too slow'));
+        void end();
+      }, stalled_ms);
+    },
+    cancel: end,
+  });
+};
 
 const encoder = new TextEncoder();
 
@@ -45,7 +74,7 @@ export const respond = (route: Route, answer: unknown, request_id: string): Resp
   }
   if (route.output === 'event-stream') {
     // The handler's type for event streams is a frame generator.
-    return new Response(streamOf(encodeFrames(answer as AsyncIterable<Frame>)), {
+    return new Response(liveStreamOf(encodeFrames(answer as AsyncIterable<Frame>)), {
       headers: { ...headers, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' },
     });
   }

@@ -6,6 +6,13 @@ import { getRequestListener } from '@hono/node-server';
 import type { Deps } from '../deps.ts';
 import { createApp } from './app.ts';
 
+/**
+ * Connections that wait to be accepted. A fleet that returns comes faster than a process that has just started takes it:
+ * beyond Node's 511 the kernel drops what comes, and a host learns of it by its own ten-second limit. The kernel caps
+ * this at net.core.somaxconn.
+ */
+const BACKLOG = 16_384;
+
 export type HttpServer = {
   url: string;
   /** Answers parked polls and ends streams, waits for open requests up to the limit, then closes their connections. */
@@ -25,7 +32,7 @@ export const startHttp = async (deps: Deps): Promise<HttpServer> => {
   );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(FLOTILLA_PORT, FLOTILLA_HOST, resolve);
+    server.listen({ port: FLOTILLA_PORT, host: FLOTILLA_HOST, backlog: BACKLOG }, resolve);
   });
   const { port } = server.address() as AddressInfo; // a TCP server has one
   const host = FLOTILLA_HOST.includes(':') ? `[${FLOTILLA_HOST}]` : FLOTILLA_HOST;

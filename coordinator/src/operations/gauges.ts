@@ -28,5 +28,28 @@ export const readGauges = async (deps: Deps): Promise<void> => {
     from tasks where status in ('inbox', 'assigned') and deferred_until is null and deleted_at is null`;
   metrics.oldest_ready.set(queue?.oldest_s ?? 0);
   metrics.unsequenced.set(queue?.unsequenced ?? 0);
+  metrics.stalled.set((await isStalled(deps)) ? 1 : 0);
   metrics.parked_claims.set(deps.desk.parked());
+};
+
+/**
+ * "Ready > 0, started = 0": something has been claimable for a minute by an agent that is online, eligible and free, and
+ * nobody claimed anything in that minute. Either agents beat without claiming, or claiming is broken.
+ */
+const isStalled = async ({ db: { sql }, config }: Deps): Promise<boolean> => {
+  const [row] = await sql<{ stalled: boolean }[]>`
+    select exists (
+      select 1 from agents a join agent_beats b on b.agent_id = a.id
+      where a.deleted_at is null and a.disabled_at is null and a.eligibility = 'eligible' and not a.workspace_paused
+        and b.last_heartbeat_at > flotilla_now() - ${config.FLOTILLA_LOST_MS} * interval '1 ms'
+        and (select count(*) from attempts where agent_id = a.id and ended_at is null) < least(coalesce(a.slots_reported, a.slots_default), a.slots_ceiling)
+        and not exists (select 1 from leases l join attempts t on t.id = l.attempt_id
+          where l.workspace_id = a.workspace_id and t.claimed_at > flotilla_now() - interval '1 minute')
+        and exists (
+          select 1 from queue_classes c join tasks t on t.queue_class_id = c.id
+          where c.workspace_id = a.workspace_id and (c.assigned_agent_id is null or c.assigned_agent_id = a.id)
+            and c.required_tags <@ a.tags and (c.executor is null or a.executors = '{}' or c.executor = any(a.executors))
+            and t.status in ('inbox', 'assigned') and t.deferred_until is null and t.deleted_at is null
+            and t.updated_at < flotilla_now() - interval '1 minute')) as stalled`;
+  return row?.stalled ?? false;
 };

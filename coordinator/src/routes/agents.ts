@@ -7,6 +7,7 @@ import { patchAgent } from '../agents/patch.ts';
 import { getAgent, listAgents } from '../agents/queries.ts';
 import { registerAgent } from '../agents/register.ts';
 import { resumeAgent } from '../agents/resume.ts';
+import { explainIdle } from '../agents/why-idle.ts';
 import { type Handlers, Repeated } from '../http/context.ts';
 
 export const agentHandlers: Handlers<typeof api.agents> = {
@@ -20,5 +21,6 @@ export const agentHandlers: Handlers<typeof api.agents> = {
   patch: ({ deps, principal, input, if_match }) => patchAgent(deps, principal, { ...input, if_match }),
   drain: ({ deps, principal, input }) => drainAgent(deps, principal, input),
   resume: ({ deps, principal, input }) => resumeAgent(deps, principal, input),
+  whyIdle: ({ deps, principal, input }) => explainIdle(deps, principal, input.params.id),
   delete: ({ deps, principal, input }) => deleteAgent(deps, principal, input),
 };

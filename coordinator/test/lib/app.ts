@@ -10,6 +10,7 @@ import { readConfig } from '../../src/config.ts';
 import { connect, type Pool } from '../../src/db/client.ts';
 import { createDatabase } from '../../src/db/database.ts';
 import type { Deps } from '../../src/deps.ts';
+import { createSharedReads } from '../../src/events/read-shared.ts';
 import { sequence } from '../../src/events/sequencer.ts';
 import { createApp } from '../../src/http/app.ts';
 import { createHub } from '../../src/hub.ts';
@@ -54,16 +55,18 @@ export type TestApp = {
 /** Makes the Deps of `run.ts` over a given pool. */
 export const makeDeps = async (pool: Pool, environment: Record<string, string>): Promise<Deps> => {
   const db = createDatabase(pool);
+  const hub = createHub();
   const deps: Deps = {
     config: readConfig({ FLOTILLA_LOG_LEVEL: 'silent', FLOTILLA_DATA_DIR: tmpdir(), ...environment }),
     db,
     log: pino({ level: 'silent' }),
     metrics: createMetrics(),
-    hub: createHub(),
+    hub,
     classes: createQueueClasses(),
     desk: createClaimDesk(),
     batches: createBatches(),
     agent_facts: new Map(),
+    event_reads: createSharedReads(hub),
     believed: createBelieved(),
     attempt_key: await loadAttemptKey(db),
     random: Math.random,

@@ -196,6 +196,31 @@ export const DrainAgent = z.strictObject({
 });
 export type DrainAgent = z.infer<typeof DrainAgent>;
 
+export const idleCodes = [
+  'working',
+  'at_capacity',
+  'disabled',
+  'offline',
+  'draining',
+  'paused',
+  'no_tasks',
+  'tasks_need_more',
+  'tasks_deferred',
+  'ready',
+] as const;
+
+/** Why an agent gets no work now, and what would change that. `nearest` is the task that comes closest. */
+export const WhyIdle = z.object({
+  code: z.enum(idleCodes),
+  message: z.string(),
+  slots: z.int(),
+  slots_used: z.int(),
+  /** Queued tasks of the workspace by what stands between them and this agent; `claimable` are those it may have. */
+  tasks: z.record(z.string(), z.int()),
+  nearest: z.object({ task_id: Id, missing: z.string() }).nullable(),
+});
+export type WhyIdle = z.infer<typeof WhyIdle>;
+
 export const agentRoutes = {
   register: route({
     method: 'POST',
@@ -291,6 +316,18 @@ export const agentRoutes = {
     status: 200,
     output: Agent,
     errors: ['not_found', 'version_mismatch'],
+  }),
+  whyIdle: route({
+    method: 'GET',
+    path: '/agents/:id/why-idle',
+    tag: 'agents',
+    summary: 'Say why an agent gets no work now',
+    permission: 'agents:read',
+    audience: 'person',
+    params: IdParams,
+    status: 200,
+    output: WhyIdle,
+    errors: ['not_found'],
   }),
   delete: route({
     method: 'DELETE',

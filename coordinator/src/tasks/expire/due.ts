@@ -9,7 +9,7 @@ const BATCH = 500;
 const COLLECT_MS = 5;
 
 /** Puts deferred tasks back into the queue's index when their time has come. Served by tasks_deferred. */
-export const undefer = async (deps: Deps): Promise<void> => {
+const undefer = async (deps: Deps): Promise<void> => {
   const due = await deps.db.sql<{ queue_class_id: number | null }[]>`
     update tasks set deferred_until = null, key_blocked = false where id in (
       select id from tasks where deferred_until is not null and deferred_until <= flotilla_now() order by deferred_until limit ${BATCH} for update skip locked)

@@ -1,0 +1,83 @@
+// postgres.js as the bundle gets it: patched on the way in (docs/adr/0009).
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+
+/**
+ * postgres.js 3.4.9 writes to a null socket when a connection dies between a query and the next tick, outside of any
+ * promise, and loses that query (porsager/postgres #1066, #1154, #1208; docs/adr/0009). Each patch must match exactly
+ * once: a newer driver fails the build here instead of running unpatched.
+ */
+const connectionPatches = [
+  [
+    '  function nextWrite(fn) {\n',
+    `  function forgetWrite() {
+    clearImmediate(nextWriteTimer)
+    chunk = nextWriteTimer = null
+  }
+
+  function nextWrite(fn) {
+    if (!socket || chunk === null) {
+      forgetWrite()
+      error(Errors.connection('CONNECTION_CLOSED', options, socket))
+      return false
+    }
+`,
+  ],
+  ['    clearImmediate(nextWriteTimer)\n    if (socket) {\n', '    forgetWrite()\n    if (socket) {\n'],
+  [
+    "    clearImmediate(nextWriteTimer)\n    socket.removeListener('data', data)\n    socket.removeListener('connect', connected)\n    idleTimer",
+    "    forgetWrite()\n    socket.removeListener('data', data)\n    socket.removeListener('connect', connected)\n    idleTimer",
+  ],
+  // Under back-pressure, or as the hundredth query in flight, BEGIN ran without reserving its connection: other requests'
+  // writes then joined a transaction that nobody would commit.
+  [
+    `      return write(toBuffer(q))
+        && !q.describeFirst
+        && !q.cursorFn
+        && sent.length < max_pipeline
+        && (!q.options.onexecute || q.options.onexecute(connection))
+`,
+    `      const open = write(toBuffer(q)) && !q.describeFirst && !q.cursorFn && sent.length < max_pipeline
+      return q.options.onexecute ? q.options.onexecute(connection) : open
+`,
+  ],
+];
+
+/**
+ * A transaction whose connection is lost goes on: its next query, at the least its `rollback`, would run on that connection
+ * after it was opened again for somebody else. Nothing then matches its answer any more, and both wait for ever.
+ */
+const transactionPatches = [
+  ['    let savepoints = 0\n', '    let lost = null\n    let savepoints = 0\n'],
+  [
+    'new Promise((_, reject) => connection.onclose = reject)',
+    `new Promise((_, reject) => connection.onclose = e => {
+          lost = e
+          while (queries.length) queries.shift().reject(e)
+          reject(e)
+        })`,
+  ],
+  [
+    '        q.catch(e => uncaughtError || (uncaughtError = e))\n',
+    '        q.catch(e => uncaughtError || (uncaughtError = e))\n        if (lost) return q.reject(lost)\n',
+  ],
+];
+
+const patches = { connection: connectionPatches, index: transactionPatches };
+
+export const patchedDriver = {
+  name: 'patched-postgres',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^[^./]/ }, ({ path }) =>
+      path === '@flotilla/shared' || path === 'postgres' ? undefined : { path, external: true },
+    );
+    onLoad({ filter: /[/\\]postgres[/\\]src[/\\](connection|index)\.js$/ }, ({ path }) => {
+      let contents = readFileSync(path, 'utf8');
+      for (const [from, to] of patches[basename(path, '.js')]) {
+        if (contents.split(from).length !== 2) throw new Error(`postgres.js changed: a patch of ${path} does not fit`);
+        contents = contents.replace(from, () => to);
+      }
+      return { contents, loader: 'js' };
+    });
+  },
+};
