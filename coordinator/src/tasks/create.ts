@@ -42,10 +42,6 @@ export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> 
     });
     for (const { status, deferred_until, binding } of made)
       announce(within, status === 'backlog' || deferred_until !== null ? null : binding);
-    await indexNewTasks(
-      db,
-      made.map(({ id, body, principal }) => ({ ...body, id, workspace_id: principal.workspace_id })),
-    );
     const [tasks] = await Promise.all([
       presentTasks(
         within,
@@ -68,6 +64,10 @@ export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> 
           principal,
           audit: { action: 'task.create', entity: 'task', entity_id: id, details: summary },
         })),
+      ),
+      indexNewTasks(
+        db,
+        made.map(({ id, body, principal }) => ({ ...body, id, workspace_id: principal.workspace_id })),
       ),
     ]);
     return tasks;
