@@ -123,7 +123,11 @@ describe('a lease', () => {
     for (let expiries = 1; expiries < taskLimits.stale_requeues; expiries++) {
       await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
       await app.expire();
-      expect(await workspace.read(task)).toMatchObject({ status: 'inbox', stale_requeues: expiries });
+      const message = `${agent.name} fell silent and its lease (epoch ${last.epoch}) ran out. Loss ${expiries} of at most 5: queued again.`;
+      const failure = { kind: 'host_lost', message };
+      expect(await workspace.read(task)).toMatchObject({ status: 'inbox', stale_requeues: expiries, failure });
+      // The task's timeline shows the same.
+      expect((await workspace.attempts(task))[0]).toMatchObject({ state: 'lost', failure });
       last = await agent.claimOne();
     }
     await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);

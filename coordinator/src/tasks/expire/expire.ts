@@ -41,7 +41,9 @@ const tellLoss = async ({ sql }: Deps['db'], lease: Expired, task: TaskRow): Pro
   if (task.cancel_requested_at !== null) return `${happened} The task was to be cancelled, and is.`;
   if (lease.on_host_loss === 'hold')
     return `${happened} The task waited for it as long as it may (on_host_loss: hold).`;
-  return `${happened} Loss ${task.stale_requeues + 1} of at most ${taskLimits.stale_requeues}.`;
+  const losses = task.stale_requeues + 1;
+  const again = losses < taskLimits.stale_requeues && task.attempts < taskLimits.attempts;
+  return `${happened} Loss ${losses} of at most ${taskLimits.stale_requeues}${again ? ': queued again' : ''}.`;
 };
 
 const expireOne = async (deps: Deps, lease: Expired): Promise<void> => {
