@@ -5,6 +5,10 @@ import type { Deps } from '../../deps.ts';
 import type { Caller } from '../../principal.ts';
 import { classMatches, type Matchable } from '../queue-classes.ts';
 import { claimBatch, type ClaimRequest, type ClaimResult } from './batch.ts';
+import { findReady } from './glance.ts';
+
+/** Of the looks that nobody called for, so many only ask whether there is work; then comes one that reads everything anew. */
+const GLANCES = 5;
 
 /** What may change while an agent waits: these refusals keep its claim parked. */
 const passing = new Set<ClaimResult['refused']>(['at_capacity', 'paused']);
@@ -35,6 +39,12 @@ export type ClaimDesk = {
 export const createClaimDesk = (): ClaimDesk => {
   const waiters = new Map<number, Waiter>();
   const scan = createBatcher(claimBatch, { max: 256, lanes: 2 });
+  const ready = createBatcher(findReady, { max: 512, lanes: 1 });
+
+  const mayFind = async (deps: Deps, agent: Matchable): Promise<boolean> => {
+    await deps.classes.refresh(deps.db.sql);
+    return ready(deps, deps.classes.matching(agent));
+  };
 
   const claim: ClaimDesk['claim'] = async (deps, request, wait_ms, caller) => {
     const { agent_id } = request;
@@ -45,21 +55,23 @@ export const createClaimDesk = (): ClaimDesk => {
     const deadline = performance.now() + wait_ms;
     let signal: AbortSignal | null = null;
     try {
-      for (;;) {
+      for (let look = 0; ; look++) {
         // A closed socket must not claim: its answer would reach nobody until the lease runs out.
         if (caller.gone() || waiter.ended) return { tasks: [], refused: null, agent: waiter.agent };
         const hint = waiter.hint;
         waiter.hint = null;
-        const result = await scan(deps, request);
-        waiter.agent = result.agent;
-        if (result.tasks.length > 0) return result;
-        if (hint !== null) pass(deps, hint, agent_id);
-        if (result.refused !== null && !passing.has(result.refused)) return result;
         const left = deadline - performance.now();
-        if (left <= 0) return result;
+        const glancing = hint === null && left > 0 && look % (GLANCES + 1) !== 0 ? waiter.agent : null;
+        if (glancing === null || (await mayFind(deps, glancing))) {
+          const result = await scan(deps, request);
+          waiter.agent = result.agent;
+          if (result.tasks.length > 0) return result;
+          if (hint !== null) pass(deps, hint, agent_id);
+          if (left <= 0 || (result.refused !== null && !passing.has(result.refused))) return result;
+        }
         const rescan_ms = deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
         signal ??= caller.until();
-        await waiter.alarm.sleep(Math.min(left, rescan_ms), signal);
+        await waiter.alarm.sleep(Math.min(deadline - performance.now(), rescan_ms), signal);
       }
     } finally {
       if (waiters.get(agent_id) === waiter) waiters.delete(agent_id);
