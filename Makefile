@@ -3,7 +3,6 @@
 # make test  [V=1]    every check and test; the last line is the verdict. V=1 streams what the steps say
 # make test-external  system tests on Postgres 15 and 18 as external servers, jobs on Redis; as root installs Debian's if missing
 # make fleet [AGENTS=1000] [SECONDS=60]  thousands of simulated agents work against a coordinator of their own
-# make coordinators      claims per second of one, two and three coordinators on one Postgres
 # make soak [MINUTES=10]  the same for as long as you like, judged: leaks, growing tables, stuck rows
 # make test-openclaw   turns of the real OpenClaw, installed from npm on first use (830 MB); FLOTILLA_TEST_LONG=1 for all
 # make bench [ONLY=claims,…] [ROUNDS=5]  measures everything beside its ceiling (20 min), writes docs/benchmarks.md
@@ -16,7 +15,7 @@ MAKEFLAGS += --no-print-directory
 # `exec` keeps no shell between make and the program: a signal arrives once, and the exit code is the program's own.
 # For the same reason tools are called by path; npx would stand in between.
 
-.PHONY: build start test test-external test-openclaw bench fleet soak coordinators format deps clean
+.PHONY: build start test test-external test-openclaw bench fleet soak format deps clean
 .DEFAULT_GOAL := build
 
 deps:
@@ -45,9 +44,6 @@ bench: build
 
 fleet: build
 	@AGENTS=$(or $(AGENTS),1000) SECONDS=$(or $(SECONDS),60) exec node --import tsx bench/src/fleet/main.ts
-
-coordinators: build
-	@exec node --import tsx bench/src/fleet/coordinators.ts
 
 soak: build
 	@MINUTES=$(or $(MINUTES),10) exec node --import tsx bench/src/soak/main.ts

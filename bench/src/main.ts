@@ -75,4 +75,4 @@ try {
 } finally {
   await scope.close();
 }
-process.exit(interrupted.aborted ? 130 : undefined);
+process.exit(interrupted.aborted ? 130 : process.exitCode);

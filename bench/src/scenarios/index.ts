@@ -1,6 +1,7 @@
 import type { Scenario } from '../bench.ts';
 import { agentd } from './agentd.ts';
 import { claims } from './claims.ts';
+import { coordinators } from './coordinators.ts';
 import { dispatch } from './dispatch.ts';
 import { logs } from './logs.ts';
 import { memory } from './memory.ts';
@@ -15,6 +16,7 @@ export const scenarios: Record<string, Scenario> = {
   requests,
   dispatch,
   stream,
+  coordinators,
   logs,
   memory,
   agentd,
