@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
-import { group, whenAborted } from '@flotilla/shared';
+import { group, retry, whenAborted } from '@flotilla/shared';
 import type { Logger } from 'pino';
 
 import { createBatches } from './batches.ts';
@@ -35,6 +35,9 @@ export type Announce = {
   adminToken(token: string): void;
 };
 
+/** The server is there and asks for patience: it recovers after a crash, or shuts down to start again. */
+const isStartingUp = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === '57P03';
+
 /** The whole coordinator, from database to HTTP, until the signal aborts; then in reverse. */
 export const runCoordinator = async (
   config: Config,
@@ -44,7 +47,12 @@ export const runCoordinator = async (
 ): Promise<void> => {
   const database = await provideDatabase(config, log, signal);
   try {
-    await migrateDatabase(database.facts, MIGRATIONS);
+    await retry(() => migrateDatabase(database.facts, MIGRATIONS), {
+      signal,
+      retryable: isStartingUp,
+      backoff: { min_ms: 200, max_ms: 5_000 },
+      onRetry: (error) => log.warn({ error }, 'Postgres is starting; waiting for it'),
+    });
     const pool = connect(database.facts, { max: config.FLOTILLA_DB_CONNECTIONS, name: 'flotilla' });
     try {
       const db = createDatabase(pool);
