@@ -25,6 +25,7 @@ import { examples } from './commands/options.ts';
 import { addQueuePoll } from './commands/queue/poll.ts';
 import { addStatus } from './commands/status/show.ts';
 import { addTasksActivity } from './commands/tasks/activity.ts';
+import { addTasksAnswer } from './commands/tasks/answer.ts';
 import { addTasksApprove } from './commands/tasks/approve.ts';
 import { addTasksAssign } from './commands/tasks/assign.ts';
 import { addTasksAttachments } from './commands/tasks/attachments.ts';
@@ -70,6 +71,7 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
       addTasksLogs,
       addTasksWhy,
       addTasksComment,
+      addTasksAnswer,
       addTasksActivity,
       addTasksApprove,
       addTasksReject,

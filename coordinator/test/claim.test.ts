@@ -35,6 +35,7 @@ describe('allocate', () => {
       title: '',
       description: '',
       feedback: null,
+      answers: null,
       version: 1,
       next_epoch: 1,
       workspace_id: 1,

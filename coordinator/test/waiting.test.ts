@@ -127,6 +127,22 @@ test('deferred after a failure, and nothing once it runs or ended', async () => 
   expect((await workspace.read(task)).waiting_for).toBeNull();
 });
 
+test('a question is named, and what is left to say of it once a person answered', async () => {
+  const workspace = await app.workspace();
+  const agent = await workspace.agent({ online: true });
+  const task = await workspace.task();
+  await agent.ask(await agent.claimOne(), `Which\n ${'colour '.repeat(100)}?`);
+  const { waiting_for } = await workspace.read(task);
+  expect(waiting_for).toMatchObject({ code: 'answer', nearest: null });
+  expect(waiting_for?.message).toMatch(/^It waits for a person to answer comment \d+: "Which colour (colour )+/);
+  expect(waiting_for?.message.length).toBeLessThan(260);
+  const status = await workspace.admin.workspaces.status();
+  expect(status.waiting).toEqual({ answer: 1 });
+  seen.add('answer');
+  await workspace.admin.comments.create({ params: { id: task.id }, body: { text: 'blue' } });
+  expect((await workspace.read(task)).waiting_for?.code).toBe('ready');
+});
+
 test('an agent’s own lack of what a task assigned to it needs', async () => {
   const workspace = await app.workspace();
   const agent = await workspace.agent({ online: true, tags: ['eu'] });

@@ -43,7 +43,10 @@ const queueReason = (agent: Agent, tasks: Record<string, number>, nearest: WhyId
       ? { code: 'working', message: `${agent.name} works on ${agent.slots_used} tasks; nothing else is queued.` }
       : { code: 'no_tasks', message: 'Nothing is queued.' };
   if (deferred === total)
-    return { code: 'tasks_deferred', message: `All ${total} queued tasks wait for their time, a retry or a key.` };
+    return {
+      code: 'tasks_deferred',
+      message: `All ${total} queued tasks wait for their time, a retry, a key or an answer.`,
+    };
   const lack = nearest === null ? '' : ` TASK-${nearest.task_id} comes closest: it needs ${nearest.missing}.`;
   return { code: 'tasks_need_more', message: `None of the ${total} queued tasks is for ${agent.name}.${lack}` };
 };

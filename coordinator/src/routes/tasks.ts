@@ -4,6 +4,7 @@ import type { Handlers } from '../http/context.ts';
 import { appendLog } from '../logs/append.ts';
 import { readLog, selectLog } from '../logs/read.ts';
 import { listActivity } from '../tasks/activity/list.ts';
+import { askPerson } from '../tasks/questions/ask.ts';
 import { assignTask, unassignTask } from '../tasks/assign.ts';
 import { bulkTasks } from '../tasks/bulk/bulk.ts';
 import { cancelTask } from '../tasks/cancel.ts';
@@ -61,5 +62,6 @@ export const taskHandlers: Handlers<typeof api.tasks> = {
   progress: ({ deps, principal, input }) => reportProgress(deps, principal, input),
   usage: ({ deps, principal, input }) => reportUsage(deps, principal, input),
   complete: ({ deps, principal, input }) => completeTask(deps, principal, input),
+  ask: ({ deps, principal, input }) => askPerson(deps, principal, input),
   fail: ({ deps, principal, input }) => failTask(deps, principal, input),
 };

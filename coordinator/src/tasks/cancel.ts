@@ -24,7 +24,7 @@ export const cancelTask = (
     if (claimed && task.cancel_requested_at !== null) return getTask({ ...deps, db }, principal, task.id);
     const [row] = await db.sql<{ version: number }[]>`
       update tasks set status = ${claimed ? 'in_progress' : 'cancelled'}, cancel_requested_at = flotilla_now(),
-        completed_at = case when ${!claimed} then flotilla_now() end, deferred_until = null, key_blocked = false, version = version + 1, updated_at = flotilla_now()
+        completed_at = case when ${!claimed} then flotilla_now() end, deferred_until = null, asked_comment_id = null, key_blocked = false, version = version + 1, updated_at = flotilla_now()
       where id = ${task.id} returning version`;
     const reason = body.reason ?? null;
     await recordEvents(db, [

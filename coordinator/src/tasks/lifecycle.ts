@@ -69,6 +69,8 @@ export type Requeue = {
   /** Failing now, whatever the counters say. */
   final?: boolean;
   event: `task.${string}`;
+  /** The question it waits for an answer to: nobody can claim it until then. */
+  asked_comment_id?: number;
 };
 
 /** Why a task that came back fails now: the last failure of a counter, or the hard stop whatever the returns counted. */
@@ -96,12 +98,14 @@ export const returnTask = async (db: Database, task: TaskRow, requeue: Requeue):
   const queued: TaskStatus = task.assigned_to === null ? 'inbox' : 'assigned';
   const status: TaskStatus = task.cancel_requested_at !== null ? 'cancelled' : exhausted ? 'failed' : queued;
   const ended = status !== queued;
+  const asked = ended ? null : (requeue.asked_comment_id ?? null);
   const [row] = await db.sql<{ version: number }[]>`
     update tasks set status = ${status}, claimed_by_agent_id = null, version = version + 1, updated_at = flotilla_now(),
       dispatch_attempts = dispatch_attempts + ${requeue.counter === 'dispatch_attempts' ? 1 : 0},
       stale_requeues = stale_requeues + ${requeue.counter === 'stale_requeues' ? 1 : 0},
       failure = coalesce(${failure === null ? null : JSON.stringify(failure)}::text::jsonb, failure),
-      deferred_until = case when ${ended || requeue.defer_ms === 0} then null else flotilla_now() + ${requeue.defer_ms} * interval '1 ms' end,
+      asked_comment_id = ${asked},
+      deferred_until = case when ${asked !== null} then 'infinity' when ${ended || requeue.defer_ms === 0} then null else flotilla_now() + ${requeue.defer_ms} * interval '1 ms' end,
       completed_at = case when ${ended} then flotilla_now() end
     where id = ${task.id} and status = any(${fromStates('unclaim')}::text[]) and epoch = ${task.epoch}
     returning version`;
@@ -115,6 +119,7 @@ export const returnTask = async (db: Database, task: TaskRow, requeue: Requeue):
       agent_id: task.claimed_by_agent_id,
       summary: {
         status,
+        ...(asked === null ? {} : { comment_id: asked }),
         ...(failure === null ? {} : { kind: failure.kind }),
         ...(requeue.counter === null ? {} : { [requeue.counter]: task[requeue.counter] + 1 }),
       },

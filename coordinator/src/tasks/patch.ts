@@ -131,16 +131,16 @@ const writeTask = async (
   const status = given_up ? 'failed' : nextStatus(task, verb, assigned_to);
   const not_before = fields.not_before === undefined ? current.not_before : fields.not_before;
   const rekeyed = fields.concurrency_key !== undefined || fields.concurrency_limit !== undefined;
-  const [row] = await sql<{ version: number; deferred_until: string | null }[]>`
+  const [row] = await sql<{ version: number; due: boolean }[]>`
     update tasks set ${sql(editedColumns(sql, fields, current.title))}, status = ${status}, assigned_to = ${assigned_to},
       assigned_agent_id = ${binding.assigned_agent_id}, queue_class_id = ${binding.queue_class_id}, required_tags = ${required_tags}::text[],
       executor = ${executor}, not_before = ${not_before},
-      deferred_until = case when ${fields.not_before === undefined} then case when ${rekeyed} and key_blocked then null else deferred_until end when ${not_before}::timestamptz > flotilla_now() then ${not_before}::timestamptz end,
+      deferred_until = case when asked_comment_id is not null then deferred_until when ${fields.not_before === undefined} then case when ${rekeyed} and key_blocked then null else deferred_until end when ${not_before}::timestamptz > flotilla_now() then ${not_before}::timestamptz end,
       key_blocked = key_blocked and ${fields.not_before === undefined && !rekeyed},
       completed_at = case when ${status} in ('done', 'failed', 'cancelled') then coalesce(completed_at, flotilla_now()) end,
       cancel_requested_at = case when ${verb !== 'reject'} then cancel_requested_at end, rejections = ${rejections},
       feedback = case when ${verb === 'reject'} then ${feedback} when ${verb !== 'approve'} then feedback end, version = version + 1, updated_at = flotilla_now()
-    where id = ${task.id} returning version, deferred_until`;
+    where id = ${task.id} returning version, deferred_until is null as due`;
   if (fields.title !== undefined || fields.description !== undefined || feedback !== null)
     await indexTask(deps.db, task.id);
   await recordEvents(deps.db, [
@@ -160,7 +160,7 @@ const writeTask = async (
       summary: { status, fields: Object.keys(fields) },
     },
   ]);
-  const claimable = (status === 'inbox' || status === 'assigned') && row?.deferred_until == null;
+  const claimable = (status === 'inbox' || status === 'assigned') && row?.due === true;
   announce(deps, claimable ? binding : null);
   return { status, ...(assigned_to === task.assigned_to ? {} : { assigned_to }) };
 };

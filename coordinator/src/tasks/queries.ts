@@ -18,8 +18,9 @@ type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
 const columns = (sql: Sql) => sql`
   t.id, t.workspace_id, t.queue_class_id, t.title, t.description, t.status, t.priority, t.due_date, t.tags, t.required_tags,
   coalesce(assigned.name, t.assigned_to) as assigned_to, t.assigned_agent_id, t.claimed_by_agent_id, claimer.name as claimed_by,
-  t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.start_by, t.concurrency_key, t.concurrency_limit, t.key_blocked, t.deferred_until, t.on_host_loss, t.review,
-  t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.feedback, t.resolution, t.result, t.failure,
+  t.epoch, l.expires_at as lease_expires_at, t.executor, t.model, t.timeout_s, t.not_before, t.start_by, t.concurrency_key, t.concurrency_limit, t.key_blocked, nullif(t.deferred_until, 'infinity') as deferred_until, t.on_host_loss, t.review,
+  t.metadata, t.attempts, t.dispatch_attempts, t.stale_requeues, t.rejections, t.feedback, t.asked_comment_id,
+  (select text from task_comments where id = t.asked_comment_id) as question, t.resolution, t.result, t.failure,
   spent.cost_usd_micros, spent.input_tokens, spent.output_tokens, t.cancel_requested_at, t.created_by, t.created_at, t.updated_at,
   t.started_at, t.completed_at, t.version`;
 
@@ -53,7 +54,9 @@ const present = async (deps: Deps, rows: Row[], max_age_ms = 0): Promise<Task[]>
   }));
 };
 
-const sentence = (row: Pick<Task, 'status' | 'cancel_requested_at' | 'claimed_by'>): string => {
+const sentence = (row: Pick<Task, 'status' | 'cancel_requested_at' | 'claimed_by' | 'asked_comment_id'>): string => {
+  if (row.asked_comment_id !== null && row.status !== 'backlog')
+    return 'It asked a question; the answer starts the next attempt.';
   if (row.status !== 'in_progress') return taskMachine.states[row.status].sentence;
   if (row.cancel_requested_at !== null) return `Cancelling: ${row.claimed_by} was asked to stop it.`;
   return `${row.claimed_by} works on it.`;
@@ -85,7 +88,7 @@ export const presentTasks = async (deps: Deps, ids: number[]): Promise<Task[]> =
 export const requireTask = async (deps: Deps, principal: Principal, id: number): Promise<VisibleTask> => {
   const { sql } = deps.db;
   const [task] = await sql<VisibleTask[]>`
-    select t.id, t.workspace_id, t.status, t.version, coalesce(t.claimed_by_agent_id, t.assigned_agent_id) as agent_id
+    select t.id, t.workspace_id, t.status, t.version, t.asked_comment_id, coalesce(t.claimed_by_agent_id, t.assigned_agent_id) as agent_id
     from tasks t where t.id = ${id} and ${visible(sql, principal)}`;
   if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
   return task;
@@ -98,6 +101,7 @@ export type VisibleTask = {
   status: TaskStatus;
   version: number;
   agent_id: number | null;
+  asked_comment_id: number | null;
 };
 
 type List = RouteInput<typeof api.tasks.list>['query'];

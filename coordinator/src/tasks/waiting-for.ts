@@ -17,6 +17,9 @@ export type Waiting = {
   concurrency_key: string | null;
   concurrency_limit: number;
   key_blocked: boolean;
+  asked_comment_id: number | null;
+  /** Its text; null where only the code is read. */
+  question: string | null;
 };
 
 type AgentFacts = {
@@ -107,8 +110,19 @@ const say = (code: WaitingCode, message: string, nearest: WaitingFor['nearest'] 
   nearest,
 });
 
+/** The beginning of a text on one line, cut between characters. */
+const shorten = (text: string): string => {
+  const line = text.replaceAll(/\s+/g, ' ').trim();
+  const [start = ''] = /^.{0,200}/u.exec(line) ?? [];
+  return start.length < line.length ? `${start}…` : line;
+};
+
 const explain = (task: Waiting, paused: boolean, agents: AgentFacts[]): WaitingFor => {
   if (task.status === 'backlog') return say('backlog', 'It is parked in the backlog; move it to the inbox.');
+  if (task.asked_comment_id !== null) {
+    const asked = shorten(task.question ?? '');
+    return say('answer', `It waits for a person to answer comment ${task.asked_comment_id}: "${asked}"`);
+  }
   if (paused) return say('paused', 'The workspace is paused; `flotilla resume` ends that.');
   if (task.key_blocked) {
     const most = task.concurrency_limit === 1 ? 'One task' : `${task.concurrency_limit} tasks`;

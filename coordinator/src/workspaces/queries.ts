@@ -60,7 +60,8 @@ export const readStatus = async (
   const byStatus = await sql<{ status: string; count: number }[]>`
     select status, count(*)::int as count from tasks where workspace_id = ${principal.workspace_id} and deleted_at is null group by status`;
   const queued = await sql<Waiting[]>`
-    select id, workspace_id, status, assigned_to, assigned_agent_id, required_tags, executor, not_before, deferred_until, concurrency_key, concurrency_limit, key_blocked from tasks
+    select id, workspace_id, status, assigned_to, assigned_agent_id, required_tags, executor, not_before, nullif(deferred_until, 'infinity') as deferred_until, concurrency_key, concurrency_limit, key_blocked,
+      asked_comment_id, null as question from tasks
     where workspace_id = ${principal.workspace_id} and status in ('backlog', 'inbox', 'assigned') and deleted_at is null limit ${EXPLAINED}`;
   const waiting: Record<string, number> = {};
   for (const { code } of (await explainWaiting(deps, queued)).values()) waiting[code] = (waiting[code] ?? 0) + 1;

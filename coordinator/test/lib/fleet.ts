@@ -30,6 +30,7 @@ export type TestAgent = {
     more?: { retryable?: boolean; kind?: string; message?: string; retry_after_s?: number },
   ): Promise<{ status: string }>;
   unclaim(task: Held, more?: { retry_after_s?: number }): Promise<null>;
+  ask(task: Held, question?: string): Promise<{ status: string }>;
   log(
     task: Held,
     offset: number,
@@ -100,6 +101,8 @@ const agentOf = (app: TestApp, agent: { id: number; name: string }, token: strin
       }),
     unclaim: (task, more = {}) =>
       client.tasks.unclaim({ params: params(task), body: { epoch: task.epoch, reason: 'drain', ...more } }),
+    ask: (task, question = 'Which colour?') =>
+      client.tasks.ask({ params: params(task), body: { epoch: task.epoch, question } }),
     log: (task, offset, chunk, stream = 'stdout') =>
       client.tasks.log({
         params: params(task),

@@ -31,6 +31,10 @@ export const findViolations = async (sql: Sql): Promise<string[]> => {
     select 'I1 task ' || id || ' counts beyond its limits' from tasks
     where dispatch_attempts > 5 or stale_requeues > 5 or (status in ('inbox', 'assigned') and (dispatch_attempts >= 5 or stale_requeues >= 5 or attempts >= 25))
     union all
+    select 'I1 task ' || id || ' (' || status || ') waits for an answer, deferred until ' || coalesce(deferred_until::text, 'null') from tasks
+    where (asked_comment_id is not null) <> coalesce(deferred_until = 'infinity', false)
+      or (asked_comment_id is not null and status not in ('backlog', 'inbox', 'assigned'))
+    union all
     select 'I2 lease of task ' || l.task_id || ' outlived its owner' from leases l
     left join attempts a on a.id = l.attempt_id left join tasks t on t.id = l.task_id left join agents g on g.id = l.agent_id
     where a.id is null or a.ended_at is not null or t.status <> 'in_progress' or t.deleted_at is not null or g.deleted_at is not null

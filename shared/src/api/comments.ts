@@ -17,6 +17,8 @@ export const Comment = z.object({
   text: z.string().nullable(),
   /** Agents of this workspace that it names with @; anything else after an @ is just text. */
   mentions: z.array(z.string()),
+  /** An attempt ended with it, and the task waited for the answer. */
+  question: z.boolean(),
   created_at: Timestamp,
   edited_at: Timestamp.nullable(),
   deleted_at: Timestamp.nullable(),
@@ -53,7 +55,7 @@ export const commentRoutes = {
     path: '/tasks/:id/comments',
     summary: 'Comment on a task; naming an agent with @ may assign the task to it',
     description:
-      'Agents comment on their own tasks, attempts on theirs. When a person names an agent of the workspace and the task is unassigned in inbox or backlog, it is assigned to the first agent named. Unknown names stay text.',
+      'Agents comment on their own tasks, attempts on theirs. When a person names an agent of the workspace and the task is unassigned in inbox or backlog, it is assigned to the first agent named. Unknown names stay text. While the task waits for an answer, a comment of a person that replies to its question, or to nothing, answers it: it becomes a reply to the question, and the task is queued again.',
     permission: 'tasks:comment',
     params: IdParams,
     body: z.strictObject({ text: CommentText, reply_to: Id.nullish() }),
@@ -75,6 +77,7 @@ export const commentRoutes = {
     ...one,
     method: 'DELETE',
     summary: 'Delete a comment: its author, or an admin; what answers it stays',
+    description: 'A task that waits for an answer to it waits no more.',
     status: 204,
     output: 'none',
   }),

@@ -25,6 +25,7 @@ export const waitingCodes = [
   'ready',
   'paused',
   'backlog',
+  'answer',
   'deferred',
   'not_before',
   'concurrency_key',
@@ -88,6 +89,9 @@ export const Task = z.object({
   rejections: z.int(),
   /** What the last rejection said; the next attempt reads it in its prompt. */
   feedback: z.string().nullable(),
+  /** The comment with the question that it waits for an answer to, and its text. */
+  asked_comment_id: Id.nullable(),
+  question: z.string().nullable(),
   resolution: z.string().nullable(),
   result: z.unknown(),
   failure: Failure.nullable(),

@@ -77,6 +77,15 @@ export const FailTask = z.object({
 });
 export type FailTask = z.infer<typeof FailTask>;
 
+export const AskPerson = z.object({
+  epoch: Epoch,
+  /** What a person must decide or say; the next attempt reads it with the answer. */
+  question: text(10_000).refine((value) => value.trim() !== '', 'must not be blank'),
+  session_id: text(200).nullish(),
+  usage: UsageReport.optional(),
+  log_sizes: LogSizes.default({}),
+});
+
 /**
  * Why a queue poll answered what it did. `holding`: there is nothing new, go on with what you hold. An older client must
  * not choke on a reason of a newer coordinator.
@@ -248,6 +257,20 @@ export const workRoutes = {
     path: '/tasks/:id/fail',
     summary: 'Report a failure, or confirm a cancel with kind "cancelled"',
     body: FailTask,
+    status: 200,
+    output: z.object({ status: z.enum(taskStatuses) }),
+    errors: fenced,
+  }),
+  ask: route({
+    ...asAgent,
+    permission: 'attempt:report',
+    method: 'POST',
+    aliases: ['PATCH'],
+    path: '/tasks/:id/ask',
+    summary: 'End the attempt with a question to a person; an answering comment starts the next attempt',
+    description:
+      'Counts as nothing but one of the 25 attempts a task gets at most. The question becomes a comment; until a person answers, nobody can claim the task. The next prompt quotes the questions and answers so far. The token of an attempt ends with it: whoever repeats the call for a lost answer uses the agent’s.',
+    body: AskPerson,
     status: 200,
     output: z.object({ status: z.enum(taskStatuses) }),
     errors: fenced,

@@ -29,6 +29,16 @@ export const taskMachine = machine({
       to: ['inbox', 'assigned', 'failed', 'cancelled'],
       sentence: 'Handed back without a result.',
     },
+    ask: {
+      from: ['in_progress'],
+      to: ['inbox', 'assigned', 'failed', 'cancelled'],
+      sentence: 'The attempt ended with a question; it is queued again, and waits for the answer.',
+    },
+    answer: {
+      from: ['backlog', 'inbox', 'assigned'],
+      to: ['backlog', 'inbox', 'assigned'],
+      sentence: 'A person answered its question.',
+    },
     complete: { from: ['in_progress', 'inbox', 'assigned'], to: ['review', 'done'], sentence: 'Work delivered.' },
     fail: { from: ['in_progress'], to: ['inbox', 'assigned', 'failed', 'cancelled'], sentence: 'The attempt failed.' },
     miss_start: {

@@ -20,11 +20,12 @@ export const commentView: View<Comment> = {
 };
 
 const entry = (comment: Comment, now: number): string => {
-  const { id, author, agent, created_at, edited_at, reply_to, text } = comment;
+  const { id, author, agent, created_at, edited_at, reply_to, text, question } = comment;
   const facts = [
     `#${id} ${author}`,
     ...(agent === null || author === `agent:${agent}` ? [] : [`by ${agent}`]),
     showWhen(created_at, now),
+    ...(question ? ['question'] : []),
     ...(edited_at === null ? [] : ['edited']),
     ...(reply_to === null ? [] : [`answers #${reply_to}`]),
   ];

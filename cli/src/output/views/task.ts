@@ -57,6 +57,7 @@ export const taskView: View<Task> = {
   texts: [
     { head: 'DESCRIPTION', text: (task) => task.description },
     { head: 'FEEDBACK', text: (task) => task.feedback },
+    { head: 'QUESTION', text: (task) => task.question },
     { head: 'RESULT', text: (task) => task.resolution },
   ],
 };

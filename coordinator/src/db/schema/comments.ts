@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { foreignKey, index, pgTable, text, unique } from 'drizzle-orm/pg-core';
+import { boolean, foreignKey, index, pgTable, text, unique } from 'drizzle-orm/pg-core';
 
 import { agents } from './agents.ts';
 import { id, ref, timestamptz } from './columns.ts';
@@ -19,6 +19,8 @@ export const task_comments = pgTable(
     author_id: ref().notNull(),
     agent_id: ref(),
     text: text().notNull(),
+    /** An attempt asked it, and its task waited for the answer. */
+    question: boolean().notNull().default(false),
     mentions: text().array().notNull().default([]),
     created_at: timestamptz()
       .notNull()

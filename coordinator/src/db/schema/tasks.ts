@@ -84,7 +84,7 @@ export const tasks = pgTable(
     concurrency_limit: integer().notNull().default(1),
     /** A claim met it while its key was in use: out of the queue (`deferred_until`) until the key is free. */
     key_blocked: boolean().notNull().default(false),
-    /** Out of the queue's index until then: back-off, rate-limit resets, not_before. A loop clears it when due. */
+    /** Out of the queue's index until then: back-off, rate-limit resets, not_before. A loop clears it when due; infinity: a question is open. */
     deferred_until: timestamptz(),
     on_host_loss: text().notNull().default('requeue'),
     review: text().notNull().default('auto'),
@@ -95,6 +95,10 @@ export const tasks = pgTable(
     rejections: integer().notNull().default(0),
     /** Of the last rejection, for the next prompt. */
     feedback: text(),
+    /** The question it waits for an answer to: out of the queue (`deferred_until` is infinity) until then. */
+    asked_comment_id: ref(),
+    /** A question of it was answered: the next prompt quotes what its comments say. */
+    answered: boolean().notNull().default(false),
     resolution: text(),
     result: jsonb(),
     failure: jsonb(),

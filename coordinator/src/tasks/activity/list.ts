@@ -47,7 +47,7 @@ const acts = (sql: Sql, task: Of) => sql`
 
 const comments = (sql: Sql, task: Of) => sql`
   select c.created_at, 2, c.id, 'comment', c.author, g.name, null, c.id, case when c.deleted_at is null then c.text end,
-    jsonb_build_object('reply_to', c.reply_to, 'mentions', c.mentions, 'edited_at', c.edited_at)
+    jsonb_build_object('reply_to', c.reply_to, 'mentions', c.mentions, 'question', c.question, 'edited_at', c.edited_at)
   from task_comments c left join agents g on g.id = c.agent_id
   where c.task_id = ${task.id} and c.workspace_id = ${task.workspace_id}`;
 

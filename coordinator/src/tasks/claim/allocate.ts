@@ -1,3 +1,5 @@
+import type { Answered } from '../prompt.ts';
+
 /** A locked queue head: the columns that decide its turn, and what its prompt is made of. */
 export type Candidate = {
   id: number;
@@ -8,6 +10,7 @@ export type Candidate = {
   title: string;
   description: string;
   feedback: string | null;
+  answers: Answered[] | null;
   version: number;
   /** The epoch it gets when it is claimed: from one global sequence, given up when it is not. */
   next_epoch: number;

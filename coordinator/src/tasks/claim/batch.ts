@@ -7,6 +7,7 @@ import { effectiveSlots } from '../../agents/slots.ts';
 import { renderPrompt } from '../prompt.ts';
 import type { Matchable } from '../queue-classes.ts';
 import { admitKeys } from './admit-keys.ts';
+import { answers } from '../questions/answers.ts';
 import { allocate, type Candidate } from './allocate.ts';
 
 export type ClaimRequest = {
@@ -155,7 +156,7 @@ const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
   return sql<Candidate[]>`
     select head.* from unnest(${[...demand.keys()]}::bigint[], ${[...demand.values()]}::int[]) as class (id, wanted)
     cross join lateral (
-      select id, workspace_id, queue_class_id, concurrency_key, concurrency_limit, priority_rank, due_date, created_at, title, description, feedback, version, nextval('epochs') as next_epoch
+      select id, workspace_id, queue_class_id, concurrency_key, concurrency_limit, priority_rank, due_date, created_at, title, description, feedback, ${answers(sql)} as answers, version, nextval('epochs') as next_epoch
       from tasks
       where queue_class_id = class.id and status in ('inbox', 'assigned') and deferred_until is null and deleted_at is null
       order by priority_rank, due_date nulls last, created_at, id

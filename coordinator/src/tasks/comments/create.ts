@@ -8,6 +8,7 @@ import { type Principal, principalLabel } from '../../principal.ts';
 import { announce } from '../announce.ts';
 import { lockTask } from '../lock-task.ts';
 import { patchTask } from '../patch.ts';
+import { answerQuestion, lockQuestion } from '../questions/answer.ts';
 import { requireTask } from '../queries.ts';
 import { indexTask } from '../search/index-task.ts';
 import { knownMentions } from './mentions.ts';
@@ -25,8 +26,10 @@ export const createComment = (
   deps.db.transaction(async (db) => {
     const inner = { ...deps, db };
     const task = await requireTask(inner, principal, params.id);
-    const reply_to = body.reply_to ?? null;
-    if (reply_to !== null) await requireComment(db, task.id, reply_to);
+    if (body.reply_to != null) await requireComment(db, task.id, body.reply_to);
+    const question = await lockQuestion(db, principal, task, body.reply_to ?? null);
+    // What answers a question is a reply to it, also when somebody else was faster.
+    const reply_to = question?.comment_id ?? body.reply_to ?? null;
     const mentions = await knownMentions(db.sql, task.workspace_id, body.text);
     const id = await insertComment(db, principal, { task_id: task.id, reply_to, text: body.text, mentions });
     await recordEvents(db, [
@@ -45,6 +48,7 @@ export const createComment = (
       entity_id: id,
       details: { task_id: task.id },
     });
+    if (question?.open === true) await answerQuestion(inner, principal, question);
     const [first] = mentions;
     if (first !== undefined && roleGrants(principal.role, 'tasks:write'))
       await assignMentioned(inner, principal, task.id, first);
@@ -63,13 +67,13 @@ const requireComment = async (db: Database, task_id: number, id: number): Promis
 export const insertComment = async (
   db: Database,
   principal: Principal,
-  comment: { task_id: number; reply_to: number | null; text: string; mentions: string[] },
+  comment: { task_id: number; reply_to: number | null; text: string; mentions: string[]; question?: boolean },
 ): Promise<number> => {
   const agent = db.sql`(select agent_id from attempts where id = ${principal.id})`;
   const [row] = await db.sql<{ id: number }[]>`
-    insert into task_comments (workspace_id, task_id, reply_to, author, author_kind, author_id, agent_id, text, mentions)
+    insert into task_comments (workspace_id, task_id, reply_to, author, author_kind, author_id, agent_id, text, mentions, question)
     values (${principal.workspace_id}, ${comment.task_id}, ${comment.reply_to}, ${principalLabel(principal)}, ${principal.kind}, ${principal.id},
-      ${principal.kind === 'attempt' ? agent : principal.kind === 'agent' ? principal.id : null}, ${comment.text}, ${comment.mentions}::text[])
+      ${principal.kind === 'attempt' ? agent : principal.kind === 'agent' ? principal.id : null}, ${comment.text}, ${comment.mentions}::text[], ${comment.question ?? false})
     returning id`;
   if (row === undefined) throw new Error('insert returned no row');
   return row.id;

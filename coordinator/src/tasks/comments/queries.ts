@@ -7,7 +7,7 @@ import type { Principal } from '../../principal.ts';
 import { requireTask } from '../queries.ts';
 
 const columns = (sql: Sql) => sql`
-  c.id, c.task_id, c.reply_to, c.author, agent.name as agent, case when c.deleted_at is null then c.text end as text, c.mentions,
+  c.id, c.task_id, c.reply_to, c.author, agent.name as agent, case when c.deleted_at is null then c.text end as text, c.mentions, c.question,
   c.created_at, c.edited_at, c.deleted_at`;
 
 /** A page of a task's comments, newest first. */

@@ -41,7 +41,7 @@ export const failLate = (deps: Deps): Promise<number> =>
     const late = await db.sql<
       { id: number; workspace_id: number; version: number; assigned_agent_id: number | null }[]
     >`
-      update tasks set status = 'failed', completed_at = flotilla_now(), deferred_until = null, key_blocked = false,
+      update tasks set status = 'failed', completed_at = flotilla_now(), deferred_until = null, asked_comment_id = null, key_blocked = false,
         version = version + 1, updated_at = flotilla_now(), failure = jsonb_build_object('kind', 'start_by', 'message',
           'It was not started by ' || to_char(start_by at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || ', as it had to be.')
       where id in (
