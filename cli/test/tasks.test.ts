@@ -108,6 +108,30 @@ describe('comment', () => {
   });
 });
 
+describe('answer', () => {
+  it('replies to the question that the task waits with, which get shows', async () => {
+    api.on('tasks.get', () => aTask({ asked_comment_id: 9, question: 'Which\u001b[2J\ncolour?' }));
+    api.on('comments.list', () => ({ comments: [], next_cursor: null }));
+    api.on('comments.create', () => aComment({ id: 10 }));
+    expect((await home.run(['tasks', 'get', '12'])).stdout).toContain('QUESTION\nWhich\ufffd[2J\ncolour?');
+    const { code, stdout } = await home.run(['tasks', 'answer', 'TASK-12', ' blue ', '-o', 'name']);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '10\n' });
+    await home.run(['tasks', 'answer', '12', '-'], { stdin: 'dark\nblue\n' });
+    expect(api.calls('comments.create').map(({ body }) => body)).toEqual([
+      { text: ' blue ', reply_to: 9 },
+      { text: 'dark\nblue\n', reply_to: 9 },
+    ]);
+  });
+
+  it('of a task that asks nothing, or with nothing to say, sends nothing', async () => {
+    api.on('tasks.get', () => aTask());
+    const { code, stderr } = await home.run(['tasks', 'answer', '12', 'blue']);
+    expect({ code, stderr }).toEqual({ code: 7, stderr: expect.stringContaining('TASK-12 asks nothing') as string });
+    expect((await home.run(['tasks', 'answer', '12', ' '])).code).toBe(2);
+    expect(api.calls('comments.create')).toEqual([]);
+  });
+});
+
 describe('review', () => {
   it('approves and rejects with feedback; a rejection needs it', async () => {
     api.on('reviews.approve', () => aTask({ status: 'done' }));
