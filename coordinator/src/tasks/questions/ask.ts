@@ -47,7 +47,12 @@ export const askPerson = async (
     await indexTask(db, task.id);
     announceEnded(inner, [task]);
     announce(inner, null);
-    db.afterCommit(() => deps.hub.raise('log', attempt.id));
+    const host = principal.kind === 'attempt' ? task.claimed_by_agent_id : null;
+    db.afterCommit(() => {
+      deps.hub.raise('log', attempt.id);
+      // Its host did not ask: it beats now, and hears that the attempt is over.
+      if (host !== null) deps.hub.raise('interrupt', host);
+    });
     return { status };
   });
   deps.metrics.reports.inc({ kind: 'ask', verdict: outcome instanceof AppError ? 'late' : 'accepted' });
