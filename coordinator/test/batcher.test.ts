@@ -7,17 +7,14 @@ import type { Deps } from '../src/deps.ts';
 const deps = {} as Deps; // handed through, never looked at
 
 /** Runs of a batcher whose every run waits for `go`. */
-const record = (answer: (item: number) => number) => {
+const record = (answer: (item: number) => number, limits = { max: 4, lanes: 1 }) => {
   const runs: number[][] = [];
   let go = () => {};
-  const call = createBatcher(
-    async (_deps, items: number[]) => {
-      runs.push(items);
-      await new Promise<void>((resolve) => (go = resolve));
-      return items.map(answer);
-    },
-    { max: 4, lanes: 1 },
-  );
+  const call = createBatcher(async (_deps, items: number[]) => {
+    runs.push(items);
+    await new Promise<void>((resolve) => (go = resolve));
+    return items.map(answer);
+  }, limits);
   const release = async () => {
     go();
     await new Promise((resolve) => setImmediate(resolve));
@@ -31,6 +28,16 @@ test('runs the first alone and what came meanwhile together, up to the maximum',
   for (let run = 0; run < 3; run++) await release();
   expect(await answers).toEqual([10, 20, 30, 40, 50, 60]);
   expect(runs).toEqual([[1], [2, 3, 4, 5], [6]]);
+});
+
+test('opens a second lane when enough calls wait for the first', async () => {
+  const { runs, call } = record((item) => item, { max: 100, lanes: 2 });
+  for (let item = 1; item <= 24; item++) void call(item);
+  expect(runs.map(({ length }) => length)).toEqual([1]);
+  void call(25);
+  expect(runs.map(({ length }) => length)).toEqual([1, 24]);
+  for (let item = 26; item <= 90; item++) void call(item);
+  expect(runs).toHaveLength(2);
 });
 
 const refused = (code: string) => Object.assign(new Error(`refused ${code}`), { code });

@@ -12,6 +12,9 @@ const isOfOneItem = (error: unknown): boolean =>
 /** One call that may share its transaction with others. Never from within a transaction: it would not be part of it. */
 export type Batched<I, O> = (deps: Deps, item: I) => Promise<O>;
 
+/** So many calls must wait before another lane opens: small batches cost more than the wait that they save. */
+const WORTH_A_LANE = 24;
+
 /** `max`: calls per batch; beyond it the batch's own length eats the gain. `lanes`: batches in flight at once. */
 type Limits = { max: number; lanes: number };
 
@@ -51,6 +54,6 @@ export const createBatcher = <I, O>(
   return (deps, item) =>
     new Promise((resolve, reject) => {
       queue.push({ deps, item, resolve, reject });
-      if (running < lanes) void drainQueue();
+      if (running === 0 || (running < lanes && queue.length >= WORTH_A_LANE)) void drainQueue();
     });
 };
