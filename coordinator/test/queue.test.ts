@@ -86,6 +86,8 @@ describe('GET /tasks/queue', () => {
   test('takes turns: who polls often does not empty the queue before another’s first poll', async () => {
     const workspace = await app.workspace();
     const [eager, modest] = [await workspace.pollAgent(), await workspace.pollAgent()];
+    // Both tokens are known from here on: the polls below then meet in the same moment.
+    await Promise.all([eager.client.tasks.queue(), modest.client.tasks.queue()]);
     await workspace.tasks(4);
     const query = { max_capacity: 20 };
     const [, asked] = await Promise.all([
