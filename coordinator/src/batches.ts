@@ -8,7 +8,7 @@ import { createTasks } from './tasks/create.ts';
 /** The verbs that share transactions under load. Claims have their own desk, where they also wait. */
 export const createBatches = () => ({
   beats: createBatcher(storeBeats, { max: 512, lanes: 1 }),
-  polls: createBatcher(pollInRounds, { max: 256, lanes: 2 }),
+  polls: createBatcher(pollInRounds, { max: 256, lanes: 1 }),
   creations: createBatcher(createTasks, { max: 128, lanes: 2 }),
   starts: createBatcher(storeStarts, { max: 256, lanes: 2 }),
   completions: createBatcher(storeCompletions, { max: 256, lanes: 2 }),
