@@ -12,6 +12,8 @@ type Signals = {
   /** A log stream of an attempt grew or ended. */
   log: [attempt_id: number];
 };
+/** What can be raised. */
+export type Signal = keyof Signals;
 type Listener<K extends keyof Signals> = (...values: Signals[K]) => void;
 
 /**

@@ -21,6 +21,14 @@ const stored = async () =>
 
 const upload = (token: string, task: { id: number }, search: string, body: Uint8Array) =>
   app.request('POST', `/api/v1/tasks/${task.id}/attachments?${search}`, { token, body });
+/** Sends piece by piece, without saying how long it will be. */
+const stream = (token: string, task: Held, pieces: AsyncIterable<Uint8Array>) =>
+  app.app.request(`http://coordinator.test/api/v1/tasks/${task.id}/attachments?epoch=${task.epoch}&name=x`, {
+    method: 'POST',
+    body: ReadableStream.from(pieces),
+    duplex: 'half',
+    headers: { authorization: `Bearer ${token}` },
+  });
 const download = (token: string, task: { id: number }, file: { id: number }) =>
   app.open(`/api/v1/tasks/${task.id}/attachments/${file.id}`, { token });
 
@@ -121,22 +129,11 @@ describe('an attachment', () => {
   test('whose sender goes away leaves nothing', async () => {
     const { agent, task } = await working();
     const before = await stored();
-    const body = ReadableStream.from(
-      (async function* () {
-        yield randomBytes(600_000);
-        throw new Error('the host lost its power');
-      })(),
-    );
-    const request = {
-      method: 'POST',
-      body,
-      duplex: 'half',
-      headers: { authorization: `Bearer ${agent.token}` },
-    } as RequestInit;
-    const response = await app.app.request(
-      `http://coordinator.test/api/v1/tasks/${task.id}/attachments?epoch=${task.epoch}&name=x`,
-      request,
-    );
+    const pieces = async function* () {
+      yield randomBytes(600_000);
+      throw new Error('the host lost its power');
+    };
+    const response = await stream(agent.token, task, pieces());
     expect(response.ok).toBe(false);
     expect(await stored()).toEqual(before);
   });
@@ -160,23 +157,12 @@ describe('an attachment', () => {
 
   test('of an attempt that ends while it comes is refused as a whole', async () => {
     const { agent, task, list } = await working();
-    const body = ReadableStream.from(
-      (async function* () {
-        yield randomBytes(300_000);
-        await agent.complete(task);
-        yield randomBytes(300_000);
-      })(),
-    );
-    const request = {
-      method: 'POST',
-      body,
-      duplex: 'half',
-      headers: { authorization: `Bearer ${agent.token}` },
-    } as RequestInit;
-    const response = await app.app.request(
-      `http://coordinator.test/api/v1/tasks/${task.id}/attachments?epoch=${task.epoch}&name=x`,
-      request,
-    );
+    const pieces = async function* () {
+      yield randomBytes(300_000);
+      await agent.complete(task);
+      yield randomBytes(300_000);
+    };
+    const response = await stream(agent.token, task, pieces());
     expect(response.status).toBe(409);
     expect(await list()).toEqual([]);
   });

@@ -57,3 +57,25 @@ export const createBatcher = <I, O>(
       if (running === 0 || (running < lanes && queue.length >= WORTH_A_LANE)) void drainQueue();
     });
 };
+
+/**
+ * For batches in which two items of one key must not meet, for the second has to see what the first did: runs them in
+ * rounds that hold one of each key. That also takes turns between keys.
+ */
+export const inRounds = async <I, O>(
+  items: I[],
+  keyOf: (item: I) => number,
+  run: (round: I[]) => Promise<O[]>,
+): Promise<O[]> => {
+  const outputs: O[] = [];
+  let rest = items.map((item, index) => ({ item, index }));
+  while (rest.length > 0) {
+    const round = new Map<number, (typeof rest)[number]>();
+    for (const entry of rest) if (!round.has(keyOf(entry.item))) round.set(keyOf(entry.item), entry);
+    const taken = [...round.values()];
+    const answers = await run(taken.map(({ item }) => item));
+    for (const [at, { index }] of taken.entries()) outputs[index] = answers[at] as O; // one output per item
+    rest = rest.filter((entry) => round.get(keyOf(entry.item)) !== entry);
+  }
+  return outputs;
+};

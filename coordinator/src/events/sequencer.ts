@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
 
-import { createAlarm, every, sleep } from '@flotilla/shared';
-
 import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
-import { backgroundLoop } from '../operations/background.ts';
+import { hintedLoop } from '../operations/background.ts';
 
 /** One sequencer at a time over all coordinators, for the length of one transaction. */
 const SEQUENCER_LOCK = 0x666c7371;
 const BATCH = 1_000;
-/** Verbs raise a hint per commit; those of 5 ms are sequenced together, and under load those of 20 ms: a pass costs as much as a batch of claims. */
+/**
+ * Verbs raise a hint per commit; those of 5 ms are sequenced together, and under load those of 20 ms: a pass costs as much
+ * as a batch of claims.
+ */
 const COLLECT_MS = { calm: 5, busy: 20 };
 /** So many events in one pass are load. */
 const BUSY = 16;
@@ -91,25 +92,13 @@ export const sequence = (deps: Deps): Promise<number> =>
     return Math.max(placed, sealed);
   });
 
-/** Sequences on a hint (≤10 ms) or every second, whatever was missed. */
-export const sequencerLoop = async (deps: Deps, signal: AbortSignal): Promise<void> => {
-  const hinted = createAlarm();
-  const off = deps.hub.on('unsequenced', () => hinted.ring());
+/** Sequences on a hint, soon (under load a little later), or every second, whatever was missed. */
+export const sequencerLoop = (deps: Deps, signal: AbortSignal): Promise<void> => {
   let handled = 0;
-  const pass = async () => {
-    await hinted.sleep(1_000, signal);
-    await sleep(handled < BUSY ? COLLECT_MS.calm : COLLECT_MS.busy, signal);
-    hinted.forget();
+  const work = async () => {
     do handled = await sequence(deps);
     while (handled >= BATCH);
   };
-  await every(pass, {
-    name: 'sequencer',
-    interval_ms: 1,
-    first_ms: 0,
-    signal,
-    ...backgroundLoop(deps),
-    backoff: { min_ms: 200, max_ms: 5_000 },
-  });
-  off();
+  const collect_ms = () => (handled < BUSY ? COLLECT_MS.calm : COLLECT_MS.busy);
+  return hintedLoop(deps, { name: 'sequencer', hint: 'unsequenced', look_ms: 1_000, collect_ms }, work, signal);
 };

@@ -1,6 +1,7 @@
 import type { api, RouteInput, TaskStatus } from '@flotilla/shared';
 import { AppError } from '@flotilla/shared';
 
+import { inRounds } from '../db/batcher.ts';
 import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
@@ -31,19 +32,12 @@ export const completeTask = async (
 };
 
 /** Takes the results of many attempts in one transaction. A second report of one task must see the first: it waits. */
-export const storeCompletions = async (deps: Deps, items: Completion[]): Promise<Completed[]> => {
-  const first = new Map(items.map((item, index) => [item.task_id, index]).toReversed() as [number, number][]);
-  const now = items.filter((item, index) => first.get(item.task_id) === index);
-  const later = items.filter((item, index) => first.get(item.task_id) !== index);
-  const outcomes = new Map<Completion, Completed>();
-  const stored = await deps.db.transaction((db) => storeDistinct({ ...deps, db }, now));
-  now.forEach((item, index) => outcomes.set(item, stored[index] as Completed)); // one outcome per item
-  if (later.length > 0) {
-    const rest = await storeCompletions(deps, later);
-    later.forEach((item, index) => outcomes.set(item, rest[index] as Completed));
-  }
-  return items.map((item) => outcomes.get(item) as Completed);
-};
+export const storeCompletions = (deps: Deps, items: Completion[]): Promise<Completed[]> =>
+  inRounds(
+    items,
+    ({ task_id }) => task_id,
+    (round) => deps.db.transaction((db) => storeDistinct({ ...deps, db }, round)),
+  );
 
 type Accepted = { held: Held; body: Body; digest: Uint8Array };
 

@@ -1,6 +1,7 @@
 import { AppError, type api, type QueueAnswer, type QueueReason, type RouteInput } from '@flotilla/shared';
 
 import { ensurePoller } from '../../agents/register.ts';
+import { inRounds } from '../../db/batcher.ts';
 import type { Deps } from '../../deps.ts';
 import type { Principal } from '../../principal.ts';
 import { attemptToken } from '../../tokens/attempt-token.ts';
@@ -11,22 +12,12 @@ import { claimBatch, type ClaimRequest, type ClaimResult } from './batch.ts';
  * next round sees what this one took. That also takes turns: an agent that polls fifty times at once does not empty the
  * queue before another's first poll.
  */
-export const pollInRounds = async (deps: Deps, requests: ClaimRequest[]): Promise<ClaimResult[]> => {
-  const results: ClaimResult[] = [];
-  let rest = requests.map((request, index) => ({ request, index }));
-  while (rest.length > 0) {
-    const round = new Map<number, (typeof rest)[number]>();
-    for (const entry of rest) if (!round.has(entry.request.agent_id)) round.set(entry.request.agent_id, entry);
-    const taken = [...round.values()];
-    const answers = await claimBatch(
-      deps,
-      taken.map(({ request }) => request),
-    );
-    for (const [at, answer] of answers.entries()) results[taken[at]?.index ?? 0] = answer;
-    rest = rest.filter((entry) => round.get(entry.request.agent_id) !== entry);
-  }
-  return results;
-};
+export const pollInRounds = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimResult[]> =>
+  inRounds(
+    requests,
+    ({ agent_id }) => agent_id,
+    (round) => claimBatch(deps, round),
+  );
 
 /** One task of the queue for an agent without a daemon, or the reason why not, and all it holds. Never waits. */
 export const pollQueue = async (

@@ -1,8 +1,6 @@
-import { createAlarm, every, sleep } from '@flotilla/shared';
-
 import type { Deps } from '../../deps.ts';
 import { recordEvents } from '../../events/record.ts';
-import { backgroundLoop } from '../../operations/background.ts';
+import { hintedLoop } from '../../operations/background.ts';
 
 const BATCH = 500;
 /** Ends of 5 ms are looked at together. */
@@ -64,24 +62,12 @@ export const failLate = (deps: Deps): Promise<number> =>
   });
 
 /** What becomes due by time or by another task's end; at once when this coordinator ended something. */
-export const dueLoop = async (deps: Deps, signal: AbortSignal): Promise<void> => {
-  const ended = createAlarm();
-  const off = deps.hub.on('key_freed', () => ended.ring());
-  const pass = async () => {
-    await ended.sleep(deps.config.FLOTILLA_SWEEP_MS, signal);
-    await sleep(COLLECT_MS, signal);
-    ended.forget();
+export const dueLoop = (deps: Deps, signal: AbortSignal): Promise<void> => {
+  const work = async () => {
     await undefer(deps);
     await freeKeys(deps);
     while ((await failLate(deps)) === BATCH);
   };
-  await every(pass, {
-    name: 'due',
-    interval_ms: 1,
-    first_ms: 0,
-    signal,
-    ...backgroundLoop(deps),
-    backoff: { min_ms: 200, max_ms: 5_000 },
-  });
-  off();
+  const look_ms = deps.config.FLOTILLA_SWEEP_MS;
+  return hintedLoop(deps, { name: 'due', hint: 'key_freed', look_ms, collect_ms: () => COLLECT_MS }, work, signal);
 };
