@@ -63,7 +63,11 @@ export const storeBeats = (deps: Deps, items: BeatItem[]): Promise<StoredBeat[]>
     deps.metrics.beats.inc(items.length);
     const byId = new Map(agents.map((agent) => [agent.id, agent]));
     const renewedBy = new Map<number, Renewed[]>();
-    for (const row of renewed) renewedBy.set(row.agent_id, [...(renewedBy.get(row.agent_id) ?? []), row]);
+    for (const row of renewed) {
+      const siblings = renewedBy.get(row.agent_id);
+      if (siblings === undefined) renewedBy.set(row.agent_id, [row]);
+      else siblings.push(row);
+    }
     return items.map(({ agent_id }) => ({
       agent: byId.get(agent_id),
       renewed: renewedBy.get(agent_id) ?? [],

@@ -2,6 +2,7 @@ import type { Agent, WhyIdle } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { missingExecutor, missingTags } from '../tasks/queue-classes.ts';
 import { readQueue } from '../tasks/queue-groups.ts';
 import { readWorkspace } from '../workspaces/queries.ts';
 import { getAgent } from './queries.ts';
@@ -72,9 +73,10 @@ const sortQueue = async (deps: Deps, workspace_id: number, agent: Agent) => {
   return { tasks, nearest: nearest === null ? null : { task_id: nearest.task_id, missing: nearest.missing } };
 };
 
-const missingOf = (group: { required_tags: string[]; executor: string | null }, agent: Agent): string[] => [
-  ...group.required_tags.filter((tag) => !agent.tags.includes(tag)).map((tag) => `tag ${tag}`),
-  ...(group.executor !== null && agent.executors.length > 0 && !agent.executors.includes(group.executor)
-    ? [`executor ${group.executor}`]
-    : []),
-];
+const missingOf = (group: { required_tags: string[]; executor: string | null }, agent: Agent): string[] => {
+  const executor = missingExecutor(group, agent);
+  return [
+    ...missingTags(group, agent).map((tag) => `tag ${tag}`),
+    ...(executor === null ? [] : [`executor ${executor}`]),
+  ];
+};

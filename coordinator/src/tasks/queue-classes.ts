@@ -14,11 +14,21 @@ export type QueueClass = {
 /** The facts of an agent that classes are matched against. Executors are a capability: they only ever narrow. */
 export type Matchable = { id: number; workspace_id: number; tags: string[]; executors: string[] };
 
+type Demand = { required_tags: string[]; executor: string | null };
+type Abilities = Pick<Matchable, 'tags' | 'executors'>;
+
+/** The executor that a demand names and the agent does not offer, else null. */
+export const missingExecutor = ({ executor }: Demand, agent: Abilities): string | null =>
+  agent.executors.length === 0 || (executor !== null && agent.executors.includes(executor)) ? null : executor;
+
+export const missingTags = ({ required_tags }: Demand, agent: Abilities): string[] =>
+  required_tags.filter((tag) => !agent.tags.includes(tag));
+
 export const classMatches = (c: QueueClass, agent: Matchable): boolean =>
   c.workspace_id === agent.workspace_id &&
   (c.assigned_agent_id === null || c.assigned_agent_id === agent.id) &&
-  (c.executor === null || agent.executors.length === 0 || agent.executors.includes(c.executor)) &&
-  c.required_tags.every((tag) => agent.tags.includes(tag));
+  missingExecutor(c, agent) === null &&
+  missingTags(c, agent).length === 0;
 
 /** Tags as stored and compared: each once, sorted. */
 export const normalizeTags = (tags: string[]): string[] => [...new Set(tags)].toSorted();

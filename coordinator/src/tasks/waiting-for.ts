@@ -2,6 +2,7 @@ import { type AgentStatus, agentStatus, type WaitingCode, type WaitingFor } from
 
 import { effectiveSlots } from '../agents/slots.ts';
 import type { Deps } from '../deps.ts';
+import { missingExecutor, missingTags } from './queue-classes.ts';
 
 /** The parts of a queued task that decide why it waits. */
 export type Waiting = {
@@ -141,10 +142,9 @@ const explain = (task: Waiting, paused: boolean, agents: AgentFacts[]): WaitingF
 };
 
 const lacks = (task: Waiting, agent: AgentFacts): { code: 'executor' | 'tags'; missing: string } | null => {
-  if (task.executor !== null && agent.executors.length > 0 && !agent.executors.includes(task.executor)) {
-    return { code: 'executor', missing: `executor ${task.executor}` };
-  }
-  const tags = task.required_tags.filter((tag) => !agent.tags.includes(tag));
+  const executor = missingExecutor(task, agent);
+  if (executor !== null) return { code: 'executor', missing: `executor ${executor}` };
+  const tags = missingTags(task, agent);
   return tags.length === 0 ? null : { code: 'tags', missing: `tags ${tags.join(', ')}` };
 };
 

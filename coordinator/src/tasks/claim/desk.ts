@@ -24,7 +24,7 @@ type Waiter = { agent_id: number; agent: Matchable | null; alarm: Alarm; hint: H
 
 /**
  * Where claims wait. One parked claim per agent: a newer one ends the older. A waiter registers before its first scan,
- * so that a task created in between is not missed, and scans again every few seconds whatever hints say.
+ * so that a task created in between is not missed, and looks again every few seconds whatever hints say.
  */
 export type ClaimDesk = {
   /** Resolves with what the agent got, empty when the wait is over or was ended. */
