@@ -45,6 +45,14 @@ export const isAlive = (pid: number): boolean => {
   }
 };
 
+const kill = (pid: number): void => {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // ended by itself
+  }
+};
+
 export type Agentd = {
   pid: number;
   stdout: () => string;
@@ -114,15 +122,13 @@ const openLab = async (
     close: async () => {
       for (const agentd of started) agentd.signal('SIGKILL');
       await Promise.all(started.map(({ exited }) => exited));
+      // Each look again: one may have been between fork and exec, where it does not show.
+      await waitFor('the processes of the test to be gone', () => {
+        const left = processesOf(state_dir).filter(isAlive);
+        left.forEach(kill);
+        return left.length === 0;
+      });
       await fake.stop();
-      for (const pid of processesOf(state_dir).filter(isAlive)) {
-        try {
-          process.kill(pid, 'SIGKILL');
-        } catch {
-          // ended by itself
-        }
-      }
-      await waitFor('the processes of the test to be gone', () => processesOf(state_dir).filter(isAlive).length === 0);
       await rm(state_dir, { recursive: true, force: true });
     },
   };

@@ -56,7 +56,7 @@ export const fillQueue = async (stage: Stage, queued: number, classes = 1): Prom
         generate_series(1, ${Math.ceil(wanted / classes)} - q.left_over)
       where id = any(${samples}::bigint[])`;
     // Statistics and dead rows as autovacuum leaves them some seconds later.
-    await sql.unsafe('vacuum analyze tasks');
+    await sql.unsafe('vacuum analyze');
   };
   await refill();
   return { refill };

@@ -11,8 +11,8 @@ export type NewAudit = {
 /** Records acts of people and tokens, in the transaction of the acts. Secrets never belong in `details`. */
 export const recordAudits = async (db: Database, acts: { principal: Principal; audit: NewAudit }[]): Promise<void> => {
   await db.sql`
-    insert into audit_events (workspace_id, principal, action, entity, entity_id, details, request_id)
-    select * from unnest(${acts.map(({ principal }) => principal.workspace_id)}::bigint[],
+    insert into audit_events (workspace_id, principal, action, entity, entity_id, details, request_id, created_at)
+    select *, (select flotilla_now()) from unnest(${acts.map(({ principal }) => principal.workspace_id)}::bigint[],
       ${acts.map(({ principal }) => principalLabel(principal))}::text[], ${acts.map(({ audit }) => audit.action)}::text[],
       ${acts.map(({ audit }) => audit.entity)}::text[], ${acts.map(({ audit }) => audit.entity_id)}::bigint[],
       ${acts.map(({ audit }) => JSON.stringify(audit.details ?? {}))}::text[]::jsonb[],

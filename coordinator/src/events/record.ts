@@ -21,8 +21,8 @@ export type NewEvent = {
 export const recordEvents = async (db: Database, events: NewEvent[]): Promise<void> => {
   if (events.length === 0) return;
   await db.sql`
-    insert into events (workspace_id, type, entity_id, version, agent_id, permission, summary)
-    select * from unnest(
+    insert into events (workspace_id, type, entity_id, version, agent_id, permission, summary, created_at)
+    select *, (select flotilla_now()) from unnest(
       ${events.map((e) => e.workspace_id)}::bigint[], ${events.map((e) => e.type)}::text[], ${events.map((e) => e.entity_id)}::bigint[],
       ${events.map((e) => e.version)}::int[], ${events.map((e) => e.agent_id ?? null)}::bigint[],
       ${events.map((e) => e.permission ?? 'events:read')}::text[], ${events.map((e) => JSON.stringify(e.summary))}::text[]::jsonb[])`;

@@ -5,9 +5,8 @@ import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
 import { type Principal, principalLabel } from '../principal.ts';
-import { announce } from './announce.ts';
 import { type Binding, bindTask } from './bind.ts';
-import { presentTasks } from './queries.ts';
+import { presentNew, writtenRows } from './queries.ts';
 import { normalizeTags } from './queue-classes.ts';
 import { indexNewTasks } from './search/index-task.ts';
 
@@ -38,15 +37,11 @@ export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> 
       const row = rows[index];
       if (row === undefined) throw new Error('insert returned too few rows');
       const summary = { status: creation.status, assigned_to: creation.body.assigned_to ?? null };
-      return { ...creation, ...row, summary };
+      return { ...creation, id: row.id, deferred_until: row.deferred_until, summary };
     });
-    for (const { status, deferred_until, binding } of made)
-      announce(within, status === 'backlog' || deferred_until !== null ? null : binding);
+    announceNew(within, made);
     const [tasks] = await Promise.all([
-      presentTasks(
-        within,
-        made.map(({ id }) => id),
-      ),
+      presentNew(within, rows),
       recordEvents(
         db,
         made.map(({ id, principal, binding, summary }) => ({
@@ -72,6 +67,20 @@ export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> 
     ]);
     return tasks;
   });
+
+/** After commit: one hint per class, with as many tasks as may be claimed. */
+const announceNew = (deps: Deps, made: (Bound & { deferred_until: string | null })[]): void => {
+  const claimable = new Map<number, number>();
+  for (const { status, deferred_until, binding } of made) {
+    const { queue_class_id } = binding;
+    if (status === 'backlog' || deferred_until !== null || queue_class_id === null) continue;
+    claimable.set(queue_class_id, (claimable.get(queue_class_id) ?? 0) + 1);
+  }
+  deps.db.afterCommit(() => {
+    deps.hub.raise('unsequenced');
+    for (const [queue_class_id, count] of claimable) deps.hub.raise('work', queue_class_id, count);
+  });
+};
 
 /** Names and classes are locked in one order, so that two batches do not wait for each other. */
 const bindAll = async (deps: Deps, creations: Creation[]): Promise<Bound[]> => {
@@ -120,15 +129,19 @@ const insertTasks = ({ sql }: Database, bound: Bound[]) => {
     metadata: body.metadata ?? {},
     created_by: principalLabel(principal),
   }));
-  return sql<{ id: number; deferred_until: string | null }[]>`
+  return writtenRows(
+    sql,
+    sql`
+    with at as materialized (select flotilla_now() as now)
     insert into tasks (workspace_id, title, description, status, priority, due_date, tags, required_tags, assigned_to, assigned_agent_id,
-      queue_class_id, executor, model, timeout_s, start_by, concurrency_key, concurrency_limit, not_before, deferred_until, on_host_loss, review, metadata, created_by)
+      queue_class_id, executor, model, timeout_s, start_by, concurrency_key, concurrency_limit, not_before, deferred_until, on_host_loss, review, metadata, created_by,
+      created_at, updated_at)
     select workspace_id, title, description, status, priority, due_date, tags, required_tags, assigned_to, assigned_agent_id,
-      queue_class_id, executor, model, timeout_s, start_by, concurrency_key, concurrency_limit, not_before, case when not_before > (select flotilla_now()) then not_before end,
-      on_host_loss, review, metadata, created_by
-    from rows from (jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as (workspace_id bigint, title text, description text, status text,
+      queue_class_id, executor, model, timeout_s, start_by, concurrency_key, concurrency_limit, not_before, case when not_before > now then not_before end,
+      on_host_loss, review, metadata, created_by, now, now
+    from at, rows from (jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as (workspace_id bigint, title text, description text, status text,
       priority text, due_date timestamptz, tags text[], required_tags text[], assigned_to text, assigned_agent_id bigint, queue_class_id bigint,
       executor text, model text, timeout_s int, start_by timestamptz, concurrency_key text, concurrency_limit int, not_before timestamptz, on_host_loss text, review text, metadata jsonb, created_by text))
-      with ordinality order by ordinality
-    returning id, deferred_until`;
+      with ordinality order by ordinality`,
+  );
 };

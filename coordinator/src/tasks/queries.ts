@@ -76,13 +76,13 @@ export const getTask = async (deps: Deps, principal: Principal, id: number): Pro
 /** In a burst of creations, what the first one saw of the agents serves those of the next second. */
 const BURST_MS = 1_000;
 
-/** Tasks by id, in this order, for a caller that may see them: it made them. */
-export const presentTasks = async (deps: Deps, ids: number[]): Promise<Task[]> => {
-  const { sql } = deps.db;
-  const rows = await sql<Row[]>`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = any(${ids}::bigint[])`;
-  const taskById = new Map((await present(deps, rows, ids.length > 1 ? BURST_MS : 0)).map((task) => [task.id, task]));
-  return ids.flatMap((id) => taskById.get(id) ?? []);
-};
+/** What `insert into tasks …` makes, in the order of its ids, without a second look at the table. */
+export const writtenRows = (sql: Sql, insert: ReturnType<typeof columns>): Promise<Row[]> => sql<Row[]>`
+  with t as (${insert} returning *) select ${columns(sql)} from t ${joins(sql)} order by t.id`;
+
+/** Tasks that were just made, for whoever made them. */
+export const presentNew = (deps: Deps, rows: Row[]): Promise<Task[]> =>
+  present(deps, rows, rows.length > 1 ? BURST_MS : 0);
 
 /** The workspace's task exists and the principal may see it, or 404; for verbs that need no more of it than this. */
 export const requireTask = async (deps: Deps, principal: Principal, id: number): Promise<VisibleTask> => {

@@ -45,8 +45,10 @@ export const explainWaiting = async (
   const queued = tasks.filter((task) => ['backlog', 'inbox', 'assigned'].includes(task.status));
   if (queued.length === 0) return new Map();
   const workspace_ids = [...new Set(queued.map((task) => task.workspace_id))];
-  const paused = await loadPaused(deps, workspace_ids);
-  const agents = await recentAgents(deps, workspace_ids, max_age_ms);
+  const [paused, agents] = await Promise.all([
+    loadPaused(deps, workspace_ids),
+    recentAgents(deps, workspace_ids, max_age_ms),
+  ]);
   return new Map(
     queued.map((task) => [
       task.id,

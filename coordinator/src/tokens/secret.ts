@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 /** `flj_` join · `fla_` agent · `flu_` user API · `flt_` attempt. A prefix lets a secret scanner name what leaked. */
@@ -11,6 +11,6 @@ export const makeSecret = (prefix: SecretPrefix): string => {
 };
 
 /** Only this digest is stored or compared; looking up a SHA-256 leaks nothing about the secret through timing. */
-export const digestSecret = (secret: string): Buffer => createHash('sha256').update(secret).digest();
+export const digestSecret = (secret: string): Buffer => hash('sha256', secret, 'buffer');
 
 const checksum = (value: string): string => crc32(value).toString(36).padStart(7, '0');
