@@ -130,6 +130,24 @@ describe('order and matching', () => {
     expect(got).toEqual(expected);
   });
 
+  test('holds within one claim of many, also where one class has what is most urgent', async () => {
+    const workspace = await app.workspace();
+    const tags = Array.from({ length: 10 }, (_, n) => `tag-${n}`);
+    const agent = await workspace.agent({ tags, slots: 30 });
+    // Of every class some, by turns and of any priority; then many of one that come before all of them.
+    for (let n = 0; n < 40; n++)
+      await workspace.task({ required_tags: [`tag-${n % 10}`], priority: priorities[1 + (n % 3)] ?? 'low' });
+    await workspace.tasks(20, { required_tags: ['tag-7'], priority: 'critical' });
+    const { tasks } = await workspace.admin.tasks.list({ query: { limit: 100 } });
+    const expected = tasks
+      .toSorted((x, y) => priorities.indexOf(x.priority) - priorities.indexOf(y.priority) || x.id - y.id)
+      .map(({ id }) => id);
+    const first = await agent.claim(25);
+    expect(first.map(({ id }) => id)).toEqual(expected.slice(0, 25));
+    for (const task of first) await agent.complete(task);
+    expect((await agent.claim(30)).map(({ id }) => id)).toEqual(expected.slice(25, 55));
+  });
+
   test('gives a task only to an agent with its tags, its executor and its name', async () => {
     const workspace = await app.workspace();
     const plain = await workspace.agent({ executors: ['codex'], slots: 9 });

@@ -48,6 +48,8 @@ const REFRESH_MS = 100;
 /** Longer than any transaction: whoever took a lower id has committed or rolled back by then. */
 const SETTLE_MS = 60_000;
 
+const MAX_MATCHED = 1_000;
+
 const keyOf = (c: Omit<QueueClass, 'id'>) =>
   JSON.stringify([c.workspace_id, c.kind, c.assigned_agent_id, c.required_tags, c.executor]);
 
@@ -55,7 +57,11 @@ const keyOf = (c: Omit<QueueClass, 'id'>) =>
 export const createQueueClasses = (): QueueClasses => {
   const byId = new Map<number, QueueClass>();
   const byKey = new Map<string, number>();
-  const byWorkspace = new Map<number, QueueClass[]>();
+  /** Of a workspace those that are for anybody, and of an agent those for it alone: a fleet may have one of these each. */
+  const forAnybody = new Map<number, QueueClass[]>();
+  const forAgent = new Map<number, QueueClass[]>();
+  /** What matches of the former, by workspace and abilities. Agents have few sets of tags and executors. */
+  const matched = new Map<string, number[]>();
   let newest = 0;
   let refreshed_at = -Infinity;
   // Ids become visible in the order of commits, not of ids: what is newer than `settled` is read again every time.
@@ -67,8 +73,23 @@ export const createQueueClasses = (): QueueClasses => {
     if (byId.has(c.id)) return;
     byId.set(c.id, c);
     byKey.set(keyOf(c), c.id);
-    const siblings = byWorkspace.get(c.workspace_id) ?? [];
-    byWorkspace.set(c.workspace_id, [...siblings, c]);
+    if (c.assigned_agent_id === null) {
+      forAnybody.set(c.workspace_id, [...(forAnybody.get(c.workspace_id) ?? []), c]);
+      matched.clear();
+    } else forAgent.set(c.assigned_agent_id, [...(forAgent.get(c.assigned_agent_id) ?? []), c]);
+  };
+
+  const idsOf = (classes: QueueClass[] | undefined, agent: Matchable): number[] =>
+    (classes ?? []).filter((c) => classMatches(c, agent)).map((c) => c.id);
+
+  const matchingAnybody = (agent: Matchable): number[] => {
+    const key = JSON.stringify([agent.workspace_id, agent.tags, agent.executors]);
+    const known = matched.get(key);
+    if (known !== undefined) return known;
+    const ids = idsOf(forAnybody.get(agent.workspace_id), agent);
+    if (matched.size >= MAX_MATCHED) matched.clear();
+    matched.set(key, ids);
+    return ids;
   };
 
   return {
@@ -77,8 +98,7 @@ export const createQueueClasses = (): QueueClasses => {
       if (known === null) refreshed_at = -Infinity;
       return known;
     },
-    matching: (agent) =>
-      (byWorkspace.get(agent.workspace_id) ?? []).filter((c) => classMatches(c, agent)).map((c) => c.id),
+    matching: (agent) => [...matchingAnybody(agent), ...idsOf(forAgent.get(agent.id), agent)],
     refresh: async (sql) => {
       if (performance.now() - refreshed_at < REFRESH_MS) return;
       refreshed_at = performance.now();

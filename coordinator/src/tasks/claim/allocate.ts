@@ -19,6 +19,9 @@ export type Candidate = {
   concurrency_limit: number;
 };
 
+/** Which request gets which task. */
+export type Choice = { request: number; task: Candidate };
+
 /** By code unit, as ISO strings sort as times; localeCompare would put "~" before every digit. */
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
@@ -33,13 +36,10 @@ export const claimOrder = (a: Candidate, b: Candidate): number =>
  * Hands locked tasks out in claim order, one at a time in turn to each requester that matches, so that one agent with
  * many free slots does not empty the queue before the others had theirs.
  */
-export const allocate = (
-  candidates: Candidate[],
-  requests: { wanted: number; classes: number[] }[],
-): { request: number; task: Candidate }[] => {
+export const allocate = (candidates: Candidate[], requests: { wanted: number; classes: number[] }[]): Choice[] => {
   const open = requests.map((request, index) => ({ index, left: request.wanted, classes: new Set(request.classes) }));
   const pool = candidates.toSorted(claimOrder);
-  const chosen: { request: number; task: Candidate }[] = [];
+  const chosen: Choice[] = [];
   for (let served = true; served && pool.length > 0;) {
     served = false;
     for (const requester of open) {

@@ -6,9 +6,8 @@ import { recordEvents } from '../../events/record.ts';
 import { effectiveSlots } from '../../agents/slots.ts';
 import { renderPrompt } from '../prompt.ts';
 import type { Matchable } from '../queue-classes.ts';
-import { admitKeys } from './admit-keys.ts';
-import { answers } from '../questions/answers.ts';
-import { allocate, type Candidate } from './allocate.ts';
+import type { Candidate, Choice } from './allocate.ts';
+import { takeHeads } from './heads.ts';
 
 export type ClaimRequest = {
   agent_id: number;
@@ -50,8 +49,8 @@ type LiveRow = { request: number; held: number; replay: number[] };
  * 1. lock the agents' rows and read them: whoever drains or disables one waits for us, or we see it (one statement for
  *    all of this would keep its snapshot from before the wait: overfilled slots, claims after a drain);
  * 2. count live attempts and find replays;
- * 3. lock the heads of the matching queue classes, skipping what others hold;
- * 4. hand them out and write claim, attempt, lease and event.
+ * 3. lock heads of the matching queue classes, skipping what others hold, and hand them out;
+ * 4. write claim, attempt, lease and event.
  *
  * Served by agents_pkey, attempts_live, tasks_queue and tasks_pkey.
  */
@@ -77,17 +76,16 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
       const planned = plan(deps, request, agentById.get(request.agent_id), liveByRequest.get(index));
       return newest.get(request.agent_id) === index ? planned : { ...planned, wanted: 0 };
     });
-    const candidates = await lockOpenHeads(sql, plans);
-    const chosen = allocate(candidates, plans);
+    const { locked, chosen } = await takeHeads(sql, plans);
     const rows = await writeClaims(deps, db, requests, chosen, agentById);
     const replayed = await loadReplayed(sql, plans);
     deps.metrics.claim_batches.inc();
     deps.metrics.claims.inc(rows.length);
     // Heads that were locked and not taken were invisible to the other coordinators for a moment.
     const taken = new Set(rows.map((row) => row.id));
-    const left = candidates.filter((candidate) => !taken.has(candidate.id));
+    const left = locked.filter((head) => !taken.has(head.id));
     db.afterCommit(() => {
-      for (const candidate of left) deps.hub.raise('work', candidate.queue_class_id, 1);
+      for (const head of left) deps.hub.raise('work', head.queue_class_id, 1);
       if (rows.length > 0) deps.hub.raise('unsequenced');
     });
     const given = plans.map(({ replay }) => [...replay]);
@@ -99,9 +97,6 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
       tasks: (given[index] ?? []).flatMap((id) => rowById.get(id) ?? []),
     }));
   });
-
-/** Each look takes at least one blocked task out of the queue; the next claim goes on where this one stops. */
-const MAX_LOOKS = 8;
 
 type Plan = { refused: ClaimResult['refused']; replay: number[]; wanted: number; classes: number[] };
 
@@ -136,36 +131,6 @@ const loadReplayed = async (sql: Sql, plans: Plan[]): Promise<Held[]> => {
     from attempts a join tasks t on t.id = a.task_id join leases l on l.attempt_id = a.id
     where a.task_id = any(${task_ids}::bigint[]) and a.ended_at is null`;
 };
-
-/** Looks again past heads whose key is in use, so that they hold nobody else up; not for ever within one transaction. */
-const lockOpenHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
-  for (let looks = 1; ; looks++) {
-    const heads = await lockHeads(sql, plans);
-    if (heads.every(({ concurrency_key }) => concurrency_key === null)) return heads;
-    const { open, parked } = await admitKeys(sql, heads);
-    if (parked === 0 || looks === MAX_LOOKS) return open;
-  }
-};
-
-const lockHeads = async (sql: Sql, plans: Plan[]): Promise<Candidate[]> => {
-  const demand = new Map<number, number>();
-  for (const { wanted, classes } of plans) {
-    if (wanted > 0) for (const id of classes) demand.set(id, (demand.get(id) ?? 0) + wanted);
-  }
-  if (demand.size === 0) return [];
-  return sql<Candidate[]>`
-    select head.* from unnest(${[...demand.keys()]}::bigint[], ${[...demand.values()]}::int[]) as class (id, wanted)
-    cross join lateral (
-      select id, workspace_id, queue_class_id, concurrency_key, concurrency_limit, priority_rank, due_date, created_at, title, description, feedback, ${answers(sql)} as answers, version, nextval('epochs') as next_epoch
-      from tasks
-      where queue_class_id = class.id and status in ('inbox', 'assigned') and deferred_until is null and deleted_at is null
-      order by priority_rank, due_date nulls last, created_at, id
-      limit class.wanted
-      for update skip locked
-    ) head`;
-};
-
-type Choice = { request: number; task: Candidate };
 
 const writeClaims = async (
   deps: Deps,
