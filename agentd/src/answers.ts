@@ -57,11 +57,18 @@ const waitForTry = async ({ link, clock, random }: Deps, delay_ms: number, signa
   if (left_ms > 0) await link.restored.wait(Math.min(left_ms, random() * pace.outbox_spread_ms), signal);
 };
 
+/** A copy of this agent must not report on what both of them hold: while another instance counts, nothing is sent. */
+const untilAlone = async ({ standing }: Deps, signal: AbortSignal): Promise<void> => {
+  while (standing.instance_conflict && !signal.aborted) await standing.changed.wait(HELD.max_ms, signal);
+};
+
 /** Calls until there is an answer that settles it, however long that takes; null when the signal aborted first. */
 export const untilAnswered = async <T>(deps: Deps, plan: CallPlan<T>): Promise<Answered<T> | null> => {
   const { signal, gate = (run) => run() } = plan;
   let gone_since_ms: number | null = null;
   for (let attempt = 0; !signal.aborted; attempt++) {
+    await untilAlone(deps, signal);
+    if (signal.aborted) return null;
     try {
       return { kind: 'answer', value: await gate(() => withDeadline(plan.deadline_ms, signal, plan.call)) };
     } catch (error) {

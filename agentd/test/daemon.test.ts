@@ -107,6 +107,27 @@ describe.concurrent('claiming', () => {
     expect(lab.fake.requests.slice(before).filter(({ path }) => path === '/tasks/claim')).toEqual([]);
     expect(task.attempts[0]?.state).toBe('running');
   });
+
+  test('and with it the report of what ended meanwhile, until the other one is gone', async (context) => {
+    const wait = 'echo begun; while [ ! -e "$FLOTILLA_WORKDIR/../go" ]; do sleep 0.02; done; echo end';
+    const lab = await createLab(context, script(wait));
+    const task = lab.fake.addTask();
+    const agentd = lab.agentd();
+    await waitFor('its start to be told', () => task.attempts[0]?.state === 'running');
+    let conflicts = 0;
+    lab.fake.fault = ({ path }) => {
+      if (!path.endsWith('/heartbeat')) return null;
+      conflicts += 1;
+      return apiError(409, 'instance_conflict');
+    };
+    await waitFor('the conflict to be logged', () => agentd.stderr().includes('instance_conflict'));
+    await writeFile(join(lab.state_dir, 'work', 'go'), '');
+    const seen = conflicts;
+    await waitFor('some beats after the end', () => conflicts > seen + 3);
+    expect(task.attempts[0]?.reports).toEqual([]);
+    lab.fake.fault = () => null;
+    await waitFor('the report', () => task.status === 'done');
+  });
 });
 
 describe.concurrent('starting', () => {

@@ -94,6 +94,8 @@ const Environment = z.object({
     .int()
     .min(1024)
     .default(256 * 1_048_576),
+  /** With less of its disk free (percent) a coordinator with the bundled Postgres takes no new tasks; results still land. */
+  FLOTILLA_MIN_FREE_PERCENT: z.coerce.number().min(0).max(99).default(5),
   /** Retention of events, of the logs of ended attempts, and of deleted tasks. */
   FLOTILLA_EVENT_RETENTION_MS: milliseconds(7 * 86_400_000),
   FLOTILLA_LOG_RETENTION_MS: milliseconds(30 * 86_400_000),

@@ -6,6 +6,7 @@ import type { Database } from './db/database.ts';
 import type { SharedReads } from './events/read-shared.ts';
 import type { Hub } from './hub.ts';
 import type { Metrics } from './metrics.ts';
+import type { IsDiskLow } from './operations/disk.ts';
 import type { ClaimDesk } from './tasks/claim/desk.ts';
 import type { AgentFactsCache } from './tasks/waiting-for.ts';
 import type { QueueClasses } from './tasks/queue-classes.ts';
@@ -24,6 +25,7 @@ export type Deps = {
   believed: Believed;
   agent_facts: AgentFactsCache;
   event_reads: SharedReads;
+  isDiskLow: IsDiskLow;
   /** HMAC key of attempt tokens, shared by all coordinators through the database. */
   attempt_key: Uint8Array;
   random: () => number;

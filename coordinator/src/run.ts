@@ -18,6 +18,7 @@ import { startHttp } from './http/server.ts';
 import { createHub } from './hub.ts';
 import { runMaintenance } from './jobs/maintenance.ts';
 import { createMetrics } from './metrics.ts';
+import { createIsDiskLow } from './operations/disk.ts';
 import { createClaimDesk } from './tasks/claim/desk.ts';
 import { markAlive } from './tasks/expire/guards.ts';
 import { dueLoop } from './tasks/expire/due.ts';
@@ -70,6 +71,7 @@ export const runCoordinator = async (
         batches: createBatches(),
         agent_facts: new Map(),
         event_reads: createSharedReads(hub),
+        isDiskLow: createIsDiskLow(config),
         believed: createBelieved(),
         attempt_key: await loadAttemptKey(db),
         random: Math.random,

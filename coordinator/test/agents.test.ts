@@ -391,6 +391,66 @@ describe('slots', () => {
   });
 });
 
+describe('two processes as one agent', () => {
+  const setUp = async () => {
+    const workspace = await app.workspace();
+    const agent = await workspace.agent();
+    await workspace.task();
+    const task = await agent.claimOne();
+    const expiry = async () => (await workspace.read(task)).lease_expires_at;
+    const first = { instance_id: 'first', machine_id: 'm', boot_id: 'b' };
+    await agent.beat([task], first);
+    return { agent, task, expiry, first };
+  };
+  const conflict = { status: 409, code: 'instance_conflict' };
+
+  test('the next one of the same machine and boot takes over at once; the older one gets nothing any more', async () => {
+    const { agent, task, expiry, first } = await setUp();
+    expect(await agent.beat([task], { ...first, instance_id: 'second' })).toMatchObject({
+      attempts: [{ verdict: 'renewed' }],
+    });
+    const before = await expiry();
+    await app.shiftClock(1_000);
+    await expect(agent.beat([task], first)).rejects.toMatchObject(conflict);
+    expect(await expiry()).toBe(before);
+    await agent.beat([task], { ...first, instance_id: 'second' });
+    expect(await expiry()).not.toBe(before);
+  });
+
+  test('one of another boot takes over when the old one is silent, one of another machine never', async () => {
+    const { agent, task, expiry, first } = await setUp();
+    const before = await expiry();
+    const rebooted = { ...first, instance_id: 'rebooted', boot_id: 'c' };
+    const moved = { ...first, instance_id: 'moved', machine_id: 'n' };
+    await app.shiftClock(5_000);
+    await expect(agent.beat([task], rebooted)).rejects.toMatchObject(conflict);
+    await expect(agent.beat([task], moved)).rejects.toMatchObject(conflict);
+    expect(await expiry()).toBe(before);
+    await app.shiftClock(15_000);
+    await expect(agent.beat([task], moved)).rejects.toMatchObject(conflict);
+    expect((await agent.beat([task], rebooted)).attempts).toMatchObject([{ verdict: 'renewed' }]);
+    await expect(agent.beat([task], first)).rejects.toMatchObject(conflict);
+  });
+
+  test('a host that cannot tell its machine is told apart by its processes alone', async () => {
+    const { agent, task, first } = await setUp();
+    expect((await agent.beat([task], { instance_id: 'container' })).attempts).toMatchObject([{ verdict: 'renewed' }]);
+    await expect(agent.beat([task], first)).rejects.toMatchObject(conflict);
+  });
+
+  test('disturb nobody who beats at the same moment', async () => {
+    const { agent, task, first } = await setUp();
+    const other = await setUp();
+    await agent.beat([task], { ...first, instance_id: 'second' });
+    const beats = await Promise.allSettled([
+      agent.beat([task], first),
+      ...Array.from({ length: 5 }, () => other.agent.beat([other.task], other.first)),
+      agent.beat([task], first),
+    ]);
+    expect(beats.map(({ status }) => status)).toEqual(['rejected', ...Array(5).fill('fulfilled'), 'rejected']);
+  });
+});
+
 test('one bad beat or claim does not spoil those that travel with it', async () => {
   const workspace = await app.workspace();
   const agents = await Promise.all(Array.from({ length: 6 }, () => workspace.agent()));

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { appendFileSync, chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { createClient } from '@flotilla/shared';
 import { inject, describe, expect, it, onTestFinished } from 'vitest';
 
 import { ADMIN_TOKEN, type Coordinator, createCoordinator } from '../lib/coordinator.ts';
@@ -48,7 +49,11 @@ const smallDisk = () => {
       }
     }
   };
-  return { dir, fill, makeRoom: () => rmSync(ballast, { force: true }) };
+  const take = (share: number) => {
+    const { bavail, blocks, bsize } = statfsSync(dir);
+    appendFileSync(ballast, Buffer.alloc(Math.max(0, bavail - Math.floor(blocks * (1 - share))) * bsize));
+  };
+  return { dir, fill, take, makeRoom: () => rmSync(ballast, { force: true }) };
 };
 
 type Asked = { answers: RawAnswer[]; acknowledged: Map<number, string> };
@@ -117,7 +122,7 @@ describe('a full disk', () => {
       disk.fill();
       const again = () => coordinator.logs().split('the bundled Postgres does not start').length > 2;
       await until('two starts of Postgres in vain', async () => (await create(url, asked)) !== 201 && again(), 60_000);
-      expect(await create(url, asked)).toBe(503);
+      expect(await create(url, asked)).toBe(507);
       expect([await ask(url, '/readyz'), await ask(url, '/healthz')]).toEqual([503, 200]);
 
       disk.makeRoom();
@@ -125,6 +130,48 @@ describe('a full disk', () => {
       expect(await ask(url, '/readyz')).toBe(200);
       expect(coordinator.running()).toBe(true);
       await expectAll(coordinator, asked);
+    },
+  );
+
+  it.skipIf(!can_mount || inject('external') !== null)(
+    'when nearly reached refuses new tasks, while results of what runs still land (needs root, to mount a small one)',
+    async () => {
+      const disk = smallDisk();
+      const coordinator = await createCoordinator(join(disk.dir, 'c'), { FLOTILLA_MIN_FREE_PERCENT: '40' });
+      onTestFinished(async () => void (await coordinator.stop()));
+      await coordinator.start();
+      const admin = createClient({ base_url: coordinator.url, token: ADMIN_TOKEN });
+      const made = await admin.tasks.create({ body: { title: 'made in time' } });
+      const { token: join_token = '' } = await admin.join_tokens.create({ body: {} });
+      const { agent_token = '' } = await admin.agents.register({ body: { join_token, agent: { name: 'scout' } } });
+      const agent = createClient({ base_url: coordinator.url, token: agent_token });
+      const [task] = (await agent.tasks.claim({ body: { slots: 1 } })).tasks;
+      expect(task?.id).toBe(made.id);
+
+      disk.take(0.7);
+      const refused = () =>
+        admin.tasks.create({ body: { title: 'too late' } }).then(
+          () => null,
+          (error: unknown) => error,
+        );
+      await until('a creation to be refused', async () => (await refused()) !== null);
+      expect(await refused()).toMatchObject({
+        status: 507,
+        code: 'disk_full',
+        message: expect.stringContaining('40 %') as string,
+      });
+      await expect(admin.tasks.duplicate({ params: { id: made.id }, body: {} })).rejects.toMatchObject({ status: 507 });
+      await agent.tasks.complete({
+        params: { id: made.id },
+        body: { epoch: task?.epoch ?? 0, resolution: 'landed', log_sizes: {} },
+      });
+      expect(await admin.tasks.get({ params: { id: made.id } })).toMatchObject({
+        status: 'done',
+        resolution: 'landed',
+      });
+
+      disk.makeRoom();
+      expect(await refused()).toBe(null);
     },
   );
 });

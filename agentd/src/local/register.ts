@@ -27,7 +27,7 @@ const isFinal = (error: unknown): error is ApiError =>
 const describeHost = ({ config, host }: HostDeps, executor: Executor) => ({
   name: config.agent_name,
   hostname: host.hostname,
-  host_uid: host.machine_id,
+  host_uid: host.machine_id ?? undefined,
   platform: host.platform,
   version: VERSION,
   slots: config.slots,

@@ -33,7 +33,7 @@ const composeBeat = async (deps: Deps, pulse: Pulse, state: Beat['state']): Prom
   return {
     instance_id: pulse.instance_id,
     boot_id: host.boot_id,
-    machine_id: host.machine_id,
+    machine_id: host.machine_id ?? undefined,
     seq: pulse.seq++,
     state,
     version: VERSION,

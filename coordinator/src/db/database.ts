@@ -22,6 +22,13 @@ export type Database = {
   afterCommit(hook: () => void): void;
 };
 
+/** A read whose best plan depends on its values, like a search for words that are in every task, or in one. */
+export const plannedAnew = <T>(db: Database, read: (sql: Sql) => Promise<T>): Promise<T> =>
+  db.transaction(async ({ sql }) => {
+    await sql`set local plan_cache_mode = force_custom_plan`;
+    return read(sql);
+  });
+
 export const createDatabase = (pool: Pool): Database => ({
   sql: pool,
   joined: false,

@@ -4,6 +4,7 @@ import { recordAudits } from '../audit/record.ts';
 import type { Database } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
 import { recordEvents } from '../events/record.ts';
+import { requireRoomForWork } from '../operations/disk.ts';
 import { type Principal, principalLabel } from '../principal.ts';
 import { type Binding, bindTask } from './bind.ts';
 import { presentNew, writtenRows } from './queries.ts';
@@ -19,6 +20,7 @@ export const createTask = async (
   principal: Principal,
   { body }: RouteInput<typeof api.tasks.create>,
 ): Promise<Task> => {
+  await requireRoomForWork(deps);
   if (!deps.db.joined) return deps.batches.creations(deps, { principal, body });
   const [task] = await createTasks(deps, [{ principal, body }]);
   if (task === undefined) throw new Error('a creation answered no task');

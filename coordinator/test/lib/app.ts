@@ -67,6 +67,7 @@ export const makeDeps = async (pool: Pool, environment: Record<string, string>):
     batches: createBatches(),
     agent_facts: new Map(),
     event_reads: createSharedReads(hub),
+    isDiskLow: () => Promise.resolve(false),
     believed: createBelieved(),
     attempt_key: await loadAttemptKey(db),
     random: Math.random,

@@ -94,6 +94,8 @@ export const agent_beats = pgTable(
     workspace_id: ref().notNull(),
     last_heartbeat_at: timestamptz().notNull(),
     instance_id: text(),
+    /** The process that this one took over from: when it beats again, two run as one agent. */
+    superseded_instance_id: text(),
     boot_id: text(),
     machine_id: text(),
     seq: ref().notNull().default(0),

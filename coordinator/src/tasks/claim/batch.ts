@@ -77,8 +77,10 @@ export const claimBatch = (deps: Deps, requests: ClaimRequest[]): Promise<ClaimR
       return newest.get(request.agent_id) === index ? planned : { ...planned, wanted: 0 };
     });
     const { locked, chosen } = await takeHeads(sql, plans);
-    const rows = await writeClaims(deps, db, requests, chosen, agentById);
-    const replayed = await loadReplayed(sql, plans);
+    const [replayed, rows] = await Promise.all([
+      loadReplayed(sql, plans),
+      writeClaims(deps, db, requests, chosen, agentById),
+    ]);
     deps.metrics.claim_batches.inc();
     deps.metrics.claims.inc(rows.length);
     // Heads that were locked and not taken were invisible to the other coordinators for a moment.

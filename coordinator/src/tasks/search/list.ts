@@ -1,5 +1,6 @@
 import type { Sql } from '../../db/client.ts';
 import { decodePlace, encodePlace } from '../../db/page.ts';
+import { plannedAnew } from '../../db/database.ts';
 import type { Deps } from '../../deps.ts';
 import { searchQuery } from './query.ts';
 
@@ -17,17 +18,19 @@ export const searchTasks = async (
   page: { search: string; cursor?: string | undefined; limit: number },
   from: ReturnType<Sql>,
 ): Promise<Found> => {
-  const { sql } = deps.db;
-  const query = await searchQuery(sql, page.search);
+  const query = await searchQuery(deps.db.sql, page.search);
   const after = decodePlace(page.cursor, 2);
   if (query === null) return { ids: [], next_cursor: null };
-  const rows = await sql<{ id: number; rank: number }[]>`
+  const rows = await plannedAnew(
+    deps.db,
+    (sql) => sql<{ id: number; rank: number }[]>`
     with found as materialized (
       select t.id, s.document ${from} and s.document @@ ${query}::tsquery order by t.id desc limit ${RANKED}),
     ranked as (select id, ts_rank(document, ${query}::tsquery)::float8 as rank from found)
     select id, rank from ranked
     ${after === null ? sql`` : sql`where (rank, id) < (${after[0] ?? 0}::float8, ${after[1] ?? 0}::bigint)`}
-    order by rank desc, id desc limit ${page.limit + 1}`;
+    order by rank desc, id desc limit ${page.limit + 1}`,
+  );
   const items = rows.slice(0, page.limit);
   const last = items.at(-1);
   const more = rows.length > page.limit && last !== undefined;

@@ -1,0 +1,1 @@
+ALTER TABLE "agent_beats" ADD COLUMN "superseded_instance_id" text;
