@@ -29,6 +29,8 @@ const running = async (fields: Parameters<Awaited<ReturnType<typeof app.workspac
 };
 
 describe('a lease', () => {
+  const countFuture = async () => (await app.deps.metrics.future_epochs.get()).values[0]?.value ?? 0;
+
   test('runs out after its time and the grace; the task returns to the queue', async () => {
     const { workspace, agent, task, held } = await running();
     await app.shiftClock(LEASE_MS + GRACE_MS - 5_000);
@@ -83,12 +85,11 @@ describe('a lease', () => {
 
   test('of an epoch that was never given out is lost everywhere, and an alert', async () => {
     const { agent, task } = await running();
-    const count = async () => (await app.deps.metrics.future_epochs.get()).values[0]?.value ?? 0;
-    const before = await count();
+    const before = await countFuture();
     const [row] = await app.sql<{ last: number }[]>`select last_value as last from epochs`;
     const future = { id: task.id, epoch: (row?.last ?? 0) + 1 };
     expect((await agent.beat([future])).attempts).toMatchObject([{ verdict: 'lost' }]);
-    expect(await count()).toBe(before + 1);
+    expect(await countFuture()).toBe(before + 1);
     for (const call of [
       () => agent.start(future),
       () => agent.complete(future),
@@ -100,7 +101,27 @@ describe('a lease', () => {
     expect(events).toHaveLength(1);
     // The newest that was given out, of another task: unknown, but nothing to alert about.
     await expect(agent.start({ id: task.id + 1, epoch: row?.last ?? 0 })).rejects.toMatchObject({ status: 404 });
-    expect(await count()).toBe(before + 5);
+    expect(await countFuture()).toBe(before + 5);
+  });
+
+  test('of an epoch that only a lost history knows is lost, too, so that its host forgets it; no alert', async () => {
+    const { workspace, agent, task } = await running();
+    const before = await countFuture();
+    // As after a restore: the sequence is beyond it, and there is no attempt of it.
+    const [lost] = await app.sql<{ epoch: number }[]>`select nextval('epochs') as epoch`;
+    for (const id of [task.id, task.id + 1_000_000]) {
+      const held = { id, epoch: lost?.epoch ?? 0 };
+      expect((await agent.beat([held])).attempts).toMatchObject([{ verdict: 'lost' }]);
+      for (const call of [
+        () => agent.start(held),
+        () => agent.complete(held),
+        () => agent.fail(held),
+        () => agent.unclaim(held),
+      ])
+        await expect(call()).rejects.toMatchObject({ status: 409, code: 'lease_lost' });
+    }
+    expect(await countFuture()).toBe(before);
+    expect((await workspace.read(task)).status).toBe('in_progress');
   });
 
   test('is never renewed beyond timeout_s and the kill grace', async () => {
