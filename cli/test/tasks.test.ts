@@ -128,6 +128,15 @@ describe('changing a task', () => {
     expect(stderr).toContain('is asked to stop');
   });
 
+  it('release says when a task on hold failed by it', async () => {
+    api.on('tasks.release', () => aTask());
+    expect(await home.run(['tasks', 'release', '12'])).toMatchObject({ code: 0, stderr: '' });
+    api.on('tasks.release', () => aTask({ status: 'failed' }));
+    const { stdout, stderr } = await home.run(['tasks', 'release', '12']);
+    expect(stdout).toContain('failed');
+    expect(stderr).toContain('TASK-12 was on hold for its host, so it failed');
+  });
+
   it('edit sends If-Match with the version that it read', async () => {
     api.on('tasks.get', () => aTask({ version: 8 }));
     api.on('tasks.patch', () => aTask({ version: 9, priority: 'critical' }));

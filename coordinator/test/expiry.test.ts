@@ -212,11 +212,70 @@ describe('on_host_loss: hold', () => {
     expect(await workspace.read(task)).toMatchObject({ status: 'failed', failure: { kind: 'host_lost' } });
   });
 
-  test('is released by an operator', async () => {
+  test('released by an operator it fails, and runs again only when somebody retries it', async () => {
+    const { workspace, agent, task, held } = await running({ on_host_loss: 'hold' });
+    const other = await workspace.agent();
+    await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
+    await app.expire();
+    const failure = {
+      kind: 'host_lost',
+      message: `${agent.name} fell silent and its lease (epoch ${held.epoch}) ran out. An operator ended the wait for it (on_host_loss: hold).`,
+    };
+    const params = { id: task.id };
+    expect(await workspace.admin.tasks.release({ params })).toMatchObject({
+      status: 'failed',
+      failure,
+      claimed_by: null,
+      stale_requeues: 1,
+      completed_at: expect.any(String) as string,
+    });
+    expect(await workspace.attempts(task)).toMatchObject([{ state: 'lost', failure }]);
+    expect(await other.claim()).toEqual([]);
+    // The host was not dead after all: it is told, and its result is kept as evidence.
+    expect((await agent.beat([held])).attempts).toMatchObject([{ verdict: 'lost' }]);
+    await expect(agent.complete(held)).rejects.toMatchObject({ status: 409, code: 'lease_lost' });
+    expect((await workspace.attempts(task))[0]?.late_result).toMatchObject({ report: 'complete' });
+    const audit =
+      await app.sql`select details from audit_events where action = 'task.release' and entity_id = ${task.id}`;
+    expect(audit).toEqual([{ details: { epoch: held.epoch, was: 'in_progress', status: 'failed' } }]);
+    expect(await workspace.admin.tasks.retry({ params })).toMatchObject({ status: 'inbox', failure: null });
+    expect(await other.complete(await other.claimOne())).toEqual({ status: 'done' });
+  });
+
+  test('not held, or held no more since a beat, it is released into the queue as any task', async () => {
+    const { workspace, agent, task, held } = await running({ on_host_loss: 'hold' });
+    const params = { id: task.id };
+    await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
+    await app.expire();
+    await agent.beat([held]);
+    const taken = { status: 'inbox', failure: null, stale_requeues: 0 };
+    expect(await workspace.admin.tasks.release({ params })).toMatchObject(taken);
+    await agent.claimOne();
+    expect(await workspace.admin.tasks.release({ params })).toMatchObject(taken);
+  });
+
+  test('a beat and a release at once: held no more and queued, or failed and lost', async () => {
+    for (let round = 0; round < 10; round++) {
+      const { workspace, agent, task, held } = await running({ on_host_loss: 'hold' });
+      await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
+      await app.expire();
+      const [beat, released] = await Promise.all([
+        agent.beat([held]),
+        workspace.admin.tasks.release({ params: { id: task.id } }),
+      ]);
+      expect([
+        ['renewed', 'inbox'],
+        ['lost', 'failed'],
+      ]).toContainEqual([beat.attempts[0]?.verdict, released.status]);
+    }
+  });
+
+  test('released while it is to be cancelled it is cancelled', async () => {
     const { workspace, task } = await running({ on_host_loss: 'hold' });
     await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
     await app.expire();
-    expect((await workspace.admin.tasks.release({ params: { id: task.id } })).status).toBe('inbox');
+    await workspace.admin.tasks.cancel({ params: { id: task.id }, body: {} });
+    expect(await workspace.admin.tasks.release({ params: { id: task.id } })).toMatchObject({ status: 'cancelled' });
   });
 
   test('is cancelled without waiting for the host', async () => {
