@@ -35,9 +35,11 @@ import { addTasksCancel } from './commands/tasks/cancel.ts';
 import { addTasksComment } from './commands/tasks/comment.ts';
 import { addTasksCreate } from './commands/tasks/create.ts';
 import { addTasksDelete } from './commands/tasks/delete.ts';
+import { addTasksDeleteComment } from './commands/tasks/delete-comment.ts';
 import { addTasksDownload } from './commands/tasks/download.ts';
 import { addTasksDuplicate } from './commands/tasks/duplicate.ts';
 import { addTasksEdit } from './commands/tasks/edit.ts';
+import { addTasksEditComment } from './commands/tasks/edit-comment.ts';
 import { addTasksExport } from './commands/tasks/export.ts';
 import { addTasksGet } from './commands/tasks/get.ts';
 import { addTasksList } from './commands/tasks/list.ts';
@@ -71,6 +73,8 @@ const nouns: [name: string, description: string, example: string, verbs: Verb[]]
       addTasksLogs,
       addTasksWhy,
       addTasksComment,
+      addTasksEditComment,
+      addTasksDeleteComment,
       addTasksAnswer,
       addTasksActivity,
       addTasksApprove,

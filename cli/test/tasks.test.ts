@@ -83,55 +83,6 @@ describe('create', () => {
   });
 });
 
-describe('comment', () => {
-  it('keeps the text, also from stdin, and says what it answers', async () => {
-    api.on('comments.create', () => aComment());
-    const { code, stdout } = await home.run([
-      'tasks',
-      'comment',
-      'TASK-12',
-      ' @scout look ',
-      '--reply-to',
-      '7',
-      '-o',
-      'name',
-    ]);
-    expect({ code, stdout }).toEqual({ code: 0, stdout: '7\n' });
-    expect(api.calls('comments.create')[0]).toMatchObject({
-      params: { id: '12' },
-      body: { text: ' @scout look ', reply_to: 7 },
-    });
-    await home.run(['tasks', 'comment', '12', '-'], { stdin: 'line 1\nline 2\n' });
-    expect(api.calls('comments.create')[1]?.body).toEqual({ text: 'line 1\nline 2\n' });
-    expect((await home.run(['tasks', 'comment', '12', '  '])).code).toBe(2);
-    expect(api.calls('comments.create')).toHaveLength(2);
-  });
-});
-
-describe('answer', () => {
-  it('replies to the question that the task waits with, which get shows', async () => {
-    api.on('tasks.get', () => aTask({ asked_comment_id: 9, question: 'Which\u001b[2J\ncolour?' }));
-    api.on('comments.list', () => ({ comments: [], next_cursor: null }));
-    api.on('comments.create', () => aComment({ id: 10 }));
-    expect((await home.run(['tasks', 'get', '12'])).stdout).toContain('QUESTION\nWhich\ufffd[2J\ncolour?');
-    const { code, stdout } = await home.run(['tasks', 'answer', 'TASK-12', ' blue ', '-o', 'name']);
-    expect({ code, stdout }).toEqual({ code: 0, stdout: '10\n' });
-    await home.run(['tasks', 'answer', '12', '-'], { stdin: 'dark\nblue\n' });
-    expect(api.calls('comments.create').map(({ body }) => body)).toEqual([
-      { text: ' blue ', reply_to: 9 },
-      { text: 'dark\nblue\n', reply_to: 9 },
-    ]);
-  });
-
-  it('of a task that asks nothing, or with nothing to say, sends nothing', async () => {
-    api.on('tasks.get', () => aTask());
-    const { code, stderr } = await home.run(['tasks', 'answer', '12', 'blue']);
-    expect({ code, stderr }).toEqual({ code: 7, stderr: expect.stringContaining('TASK-12 asks nothing') as string });
-    expect((await home.run(['tasks', 'answer', '12', ' '])).code).toBe(2);
-    expect(api.calls('comments.create')).toEqual([]);
-  });
-});
-
 describe('review', () => {
   it('approves and rejects with feedback; a rejection needs it', async () => {
     api.on('reviews.approve', () => aTask({ status: 'done' }));
@@ -175,6 +126,15 @@ describe('changing a task', () => {
     const { stdout, stderr } = await home.run(['tasks', 'cancel', '12']);
     expect(stdout).toContain('cancelling');
     expect(stderr).toContain('is asked to stop');
+  });
+
+  it('release says when a task on hold failed by it', async () => {
+    api.on('tasks.release', () => aTask());
+    expect(await home.run(['tasks', 'release', '12'])).toMatchObject({ code: 0, stderr: '' });
+    api.on('tasks.release', () => aTask({ status: 'failed' }));
+    const { stdout, stderr } = await home.run(['tasks', 'release', '12']);
+    expect(stdout).toContain('failed');
+    expect(stderr).toContain('TASK-12 was on hold for its host, so it failed');
   });
 
   it('edit sends If-Match with the version that it read', async () => {
@@ -370,5 +330,26 @@ describe('looking', () => {
   it('attempts', async () => {
     api.on('tasks.attempts', () => ({ attempts: [anAttempt()], next_cursor: null }));
     expect((await home.run(['tasks', 'attempts', '12'])).stdout).toMatch(/1 +completed +scout +command/);
+  });
+
+  it('get and attempts say how far a running attempt is', async () => {
+    const progress = { percent: 41.9, message: 'reads\u001b[2J the\nfiles', at: '2020-01-01T00:00:00.000Z' };
+    const attempt = anAttempt({ state: 'running', ended_at: null, progress });
+    api.on('tasks.get', () => running());
+    api.on('tasks.attempts', () => ({ attempts: [attempt], next_cursor: null }));
+    api.on('comments.list', () => ({ comments: [], next_cursor: null }));
+    const said = /41 %, reads\ufffd\[2J the files \(\w+ ago\)/;
+    const { stdout } = await home.run(['tasks', 'get', '12']);
+    expect(stdout).toMatch(new RegExp(`^PROGRESS +${said.source}$`, 'm'));
+    expect(api.calls('tasks.attempts')[0]?.query).toEqual({ limit: '1' });
+    expect((await home.run(['tasks', 'attempts', '12'])).stdout).toMatch(said);
+    // What an attempt of another epoch said is not how far this one is.
+    api.on('tasks.get', () => running({ epoch: 8 }));
+    expect((await home.run(['tasks', 'get', '12'])).stdout).not.toContain('PROGRESS');
+    api.on('tasks.attempts', () => ({
+      attempts: [anAttempt({ progress: { percent: null, message: null, at: progress.at } }), anAttempt()],
+      next_cursor: null,
+    }));
+    expect((await home.run(['tasks', 'attempts', '12'])).stdout).toMatch(/at work \(\w+ ago\)/);
   });
 });

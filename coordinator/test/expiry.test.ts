@@ -29,6 +29,8 @@ const running = async (fields: Parameters<Awaited<ReturnType<typeof app.workspac
 };
 
 describe('a lease', () => {
+  const countFuture = async () => (await app.deps.metrics.future_epochs.get()).values[0]?.value ?? 0;
+
   test('runs out after its time and the grace; the task returns to the queue', async () => {
     const { workspace, agent, task, held } = await running();
     await app.shiftClock(LEASE_MS + GRACE_MS - 5_000);
@@ -83,12 +85,11 @@ describe('a lease', () => {
 
   test('of an epoch that was never given out is lost everywhere, and an alert', async () => {
     const { agent, task } = await running();
-    const count = async () => (await app.deps.metrics.future_epochs.get()).values[0]?.value ?? 0;
-    const before = await count();
+    const before = await countFuture();
     const [row] = await app.sql<{ last: number }[]>`select last_value as last from epochs`;
     const future = { id: task.id, epoch: (row?.last ?? 0) + 1 };
     expect((await agent.beat([future])).attempts).toMatchObject([{ verdict: 'lost' }]);
-    expect(await count()).toBe(before + 1);
+    expect(await countFuture()).toBe(before + 1);
     for (const call of [
       () => agent.start(future),
       () => agent.complete(future),
@@ -100,7 +101,27 @@ describe('a lease', () => {
     expect(events).toHaveLength(1);
     // The newest that was given out, of another task: unknown, but nothing to alert about.
     await expect(agent.start({ id: task.id + 1, epoch: row?.last ?? 0 })).rejects.toMatchObject({ status: 404 });
-    expect(await count()).toBe(before + 5);
+    expect(await countFuture()).toBe(before + 5);
+  });
+
+  test('of an epoch that only a lost history knows is lost, too, so that its host forgets it; no alert', async () => {
+    const { workspace, agent, task } = await running();
+    const before = await countFuture();
+    // As after a restore: the sequence is beyond it, and there is no attempt of it.
+    const [lost] = await app.sql<{ epoch: number }[]>`select nextval('epochs') as epoch`;
+    for (const id of [task.id, task.id + 1_000_000]) {
+      const held = { id, epoch: lost?.epoch ?? 0 };
+      expect((await agent.beat([held])).attempts).toMatchObject([{ verdict: 'lost' }]);
+      for (const call of [
+        () => agent.start(held),
+        () => agent.complete(held),
+        () => agent.fail(held),
+        () => agent.unclaim(held),
+      ])
+        await expect(call()).rejects.toMatchObject({ status: 409, code: 'lease_lost' });
+    }
+    expect(await countFuture()).toBe(before);
+    expect((await workspace.read(task)).status).toBe('in_progress');
   });
 
   test('is never renewed beyond timeout_s and the kill grace', async () => {
@@ -191,11 +212,70 @@ describe('on_host_loss: hold', () => {
     expect(await workspace.read(task)).toMatchObject({ status: 'failed', failure: { kind: 'host_lost' } });
   });
 
-  test('is released by an operator', async () => {
+  test('released by an operator it fails, and runs again only when somebody retries it', async () => {
+    const { workspace, agent, task, held } = await running({ on_host_loss: 'hold' });
+    const other = await workspace.agent();
+    await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
+    await app.expire();
+    const failure = {
+      kind: 'host_lost',
+      message: `${agent.name} fell silent and its lease (epoch ${held.epoch}) ran out. An operator ended the wait for it (on_host_loss: hold).`,
+    };
+    const params = { id: task.id };
+    expect(await workspace.admin.tasks.release({ params })).toMatchObject({
+      status: 'failed',
+      failure,
+      claimed_by: null,
+      stale_requeues: 1,
+      completed_at: expect.any(String) as string,
+    });
+    expect(await workspace.attempts(task)).toMatchObject([{ state: 'lost', failure }]);
+    expect(await other.claim()).toEqual([]);
+    // The host was not dead after all: it is told, and its result is kept as evidence.
+    expect((await agent.beat([held])).attempts).toMatchObject([{ verdict: 'lost' }]);
+    await expect(agent.complete(held)).rejects.toMatchObject({ status: 409, code: 'lease_lost' });
+    expect((await workspace.attempts(task))[0]?.late_result).toMatchObject({ report: 'complete' });
+    const audit =
+      await app.sql`select details from audit_events where action = 'task.release' and entity_id = ${task.id}`;
+    expect(audit).toEqual([{ details: { epoch: held.epoch, was: 'in_progress', status: 'failed' } }]);
+    expect(await workspace.admin.tasks.retry({ params })).toMatchObject({ status: 'inbox', failure: null });
+    expect(await other.complete(await other.claimOne())).toEqual({ status: 'done' });
+  });
+
+  test('not held, or held no more since a beat, it is released into the queue as any task', async () => {
+    const { workspace, agent, task, held } = await running({ on_host_loss: 'hold' });
+    const params = { id: task.id };
+    await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
+    await app.expire();
+    await agent.beat([held]);
+    const taken = { status: 'inbox', failure: null, stale_requeues: 0 };
+    expect(await workspace.admin.tasks.release({ params })).toMatchObject(taken);
+    await agent.claimOne();
+    expect(await workspace.admin.tasks.release({ params })).toMatchObject(taken);
+  });
+
+  test('a beat and a release at once: held no more and queued, or failed and lost', async () => {
+    for (let round = 0; round < 10; round++) {
+      const { workspace, agent, task, held } = await running({ on_host_loss: 'hold' });
+      await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
+      await app.expire();
+      const [beat, released] = await Promise.all([
+        agent.beat([held]),
+        workspace.admin.tasks.release({ params: { id: task.id } }),
+      ]);
+      expect([
+        ['renewed', 'inbox'],
+        ['lost', 'failed'],
+      ]).toContainEqual([beat.attempts[0]?.verdict, released.status]);
+    }
+  });
+
+  test('released while it is to be cancelled it is cancelled', async () => {
     const { workspace, task } = await running({ on_host_loss: 'hold' });
     await app.shiftClock(LEASE_MS + GRACE_MS + 1_000);
     await app.expire();
-    expect((await workspace.admin.tasks.release({ params: { id: task.id } })).status).toBe('inbox');
+    await workspace.admin.tasks.cancel({ params: { id: task.id }, body: {} });
+    expect(await workspace.admin.tasks.release({ params: { id: task.id } })).toMatchObject({ status: 'cancelled' });
   });
 
   test('is cancelled without waiting for the host', async () => {

@@ -154,6 +154,36 @@ test('an agent’s own lack of what a task assigned to it needs', async () => {
   expect((await agent.claimOne()).id).toBe(task.id);
 });
 
+test('the nearest agent lacks the fewest things, whatever their names; then it is online; then its name comes first', async () => {
+  const workspace = await app.workspace();
+  const needs = { required_tags: ['a', 'b', 'a-very-long-tag-indeed'], executor: 'codex' };
+  const nearest = async () => (await workspace.read(task)).waiting_for?.nearest;
+  // Two short tags are more than a long one.
+  const far = await workspace.agent({ online: true, executors: ['codex'], tags: ['a-very-long-tag-indeed'] });
+  const task = await workspace.task(needs);
+  expect(task.waiting_for).toMatchObject({
+    code: 'tags',
+    message: `No agent has all that it needs; the nearest, ${far.name}, lacks tags a, b.`,
+    nearest: { agent: far.name, missing: 'tags a, b' },
+  });
+  const offline = await workspace.agent({ executors: ['codex'], tags: ['a', 'b'] });
+  expect(await nearest()).toEqual({ agent: offline.name, missing: 'tags a-very-long-tag-indeed' });
+  // As near, and online: the first of them by name, although it came later.
+  const second = await workspace.agent({ name: 'online-b', online: true, executors: ['codex'], tags: ['a', 'b'] });
+  expect((await nearest())?.agent).toBe(second.name);
+  const first = await workspace.agent({ name: 'online-a', online: true, executors: ['codex'], tags: ['a', 'b'] });
+  expect((await nearest())?.agent).toBe(first.name);
+  // One executor is as much as one tag, and both together are two things, all of which are said.
+  await workspace.agent({ name: 'a', online: true, executors: ['claude'], tags: needs.required_tags });
+  expect(await nearest()).toEqual({ agent: 'a', missing: 'executor codex' });
+  const other = await app.workspace();
+  await other.agent({ name: 'alone', online: true, executors: ['claude'], tags: ['b'] });
+  expect((await other.task(needs)).waiting_for).toMatchObject({
+    code: 'executor',
+    nearest: { agent: 'alone', missing: 'executor codex and tags a, a-very-long-tag-indeed' },
+  });
+});
+
 test('each reason was seen', () => {
   expect([...seen].toSorted()).toEqual(waitingCodes.toSorted());
 });

@@ -28,6 +28,8 @@ export type Agentd = {
   signal(name: NodeJS.Signals): void;
   exited(): Promise<Ended>;
   running(): boolean;
+  /** What it has not forgotten yet: the directories of its attempts, "TASK-EPOCH". */
+  held(): string[];
   /** Process numbers of its attempts, by what they are. */
   attemptPids(file: 'shim.pid' | 'child.pid'): number[];
   logs(): string;
@@ -45,6 +47,7 @@ export type AgentdOptions = {
 export const createAgentd = (options: AgentdOptions): Agentd => {
   requireBundle(MAIN, 'agentd');
   const { name, state_dir } = options;
+  const attempts = join(state_dir, 'attempts');
   const runs: Program[] = [];
   const current = (): Program => {
     const run = runs.at(-1);
@@ -83,17 +86,16 @@ export const createAgentd = (options: AgentdOptions): Agentd => {
     signal: (signal) => current().kill(signal),
     exited: () => current().exited,
     running: () => runs.at(-1)?.running() ?? false,
-    attemptPids: (file) => {
-      const dir = join(state_dir, 'attempts');
-      return readdirSync(dir).flatMap((key) => {
+    held: () => readdirSync(attempts),
+    attemptPids: (file) =>
+      readdirSync(attempts).flatMap((key) => {
         try {
-          const pid = Number.parseInt(readFileSync(join(dir, key, file), 'utf8'), 10);
+          const pid = Number.parseInt(readFileSync(join(attempts, key, file), 'utf8'), 10);
           return pid > 1 ? [pid] : [];
         } catch {
           return []; // not started yet, or just forgotten
         }
-      });
-    },
+      }),
     logs: () => runs.map((run, index) => `--- agentd ${name}, start ${index + 1}\n${run.stderr()}`).join('\n'),
   };
 };

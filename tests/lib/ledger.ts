@@ -29,6 +29,7 @@ export const commands = {
   work: (ledger: Ledger) => ['sh', program('work'), ledger.path, '{title}'],
   gate: (ledger: Ledger, gate: string) => ['sh', program('gate'), ledger.path, gate],
   stubborn: (ledger: Ledger) => ['sh', program('stubborn'), ledger.path],
+  ask: (ledger: Ledger) => [process.execPath, join(import.meta.dirname, 'programs/ask.mjs'), ledger.path],
 };
 
 /** What `work` must have left behind, to the byte. */

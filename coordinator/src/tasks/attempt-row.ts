@@ -37,9 +37,9 @@ export const ownAttempt = (sql: Sql, { kind, id, workspace_id }: Principal) =>
 export type Claimed = { principal: Principal; task_id: number; epoch: number };
 
 /**
- * Finds and locks what each (task, epoch) of an agent means, or why it means nothing. Unknown or another agent's: 404.
- * Deleted task: 410, the only order to stop that is not a verdict. Served by leases_pkey, attempts_epoch and tasks_pkey;
- * rows of one table in the order of tasks, as every batch locks them.
+ * Finds and locks what each (task, epoch) of an agent means, or why it means nothing. Another agent's: 404. An epoch
+ * without an attempt: a lost lease. Deleted task: 410, the only order to stop that is not a verdict. Served by
+ * leases_pkey, attempts_epoch and tasks_pkey; rows of one table in the order of tasks, as every batch locks them.
  */
 export const lockAttempts = async (deps: Deps, claimed: Claimed[]): Promise<(Held | AppError)[]> => {
   const { sql } = deps.db;
@@ -60,20 +60,21 @@ export const lockAttempts = async (deps: Deps, claimed: Claimed[]): Promise<(Hel
   const attemptByEpoch = new Map(attempts.map((attempt) => [attempt.epoch, attempt]));
   const polled = new Set(leases.filter((lease) => lease.polled).map((lease) => lease.epoch));
   const taskById = new Map(tasks.map((task) => [task.id, task]));
-  const future = await findFutureEpochs(
+  await findFutureEpochs(
     deps,
     epochs.filter((epoch) => !attemptByEpoch.has(epoch)),
   );
   return claimed.map(({ principal, task_id, epoch }) => {
-    // Another history's: it may be of a task that exists here, too, so it must end like any lost lease.
-    if (future.has(epoch)) return new AppError('lease_lost', { hint: 'stop this attempt; its epoch is unknown here' });
     const attempt = attemptByEpoch.get(epoch);
+    // Of a history that a restore threw away, or of a task deleted long ago: its host must not report it for ever.
+    if (attempt === undefined)
+      return new AppError('lease_lost', { hint: 'stop this attempt; its epoch is unknown here' });
     const task = taskById.get(task_id);
     const own =
-      attempt?.task_id === task_id &&
+      attempt.task_id === task_id &&
       (principal.kind === 'attempt' ? attempt.id : attempt.agent_id) === principal.id &&
       task?.workspace_id === principal.workspace_id;
-    if (!own || attempt === undefined || task === undefined)
+    if (!own || task === undefined)
       return new AppError('not_found', { sentence: `There is no attempt ${epoch} of task ${task_id} by this agent.` });
     return task.deleted_at === null ? heldOf(attempt, task, polled.has(epoch)) : new AppError('task_gone');
   });

@@ -143,17 +143,28 @@ const explain = (task: Waiting, paused: boolean, agents: AgentFacts[]): WaitingF
   return named === undefined ? explainPool(task, agents) : explainNamed(task, named);
 };
 
-const lacks = (task: Waiting, agent: AgentFacts): { code: 'executor' | 'tags'; missing: string } | null => {
-  const executor = missingExecutor(task, agent);
-  if (executor !== null) return { code: 'executor', missing: `executor ${executor}` };
-  const tags = missingTags(task, agent);
-  return tags.length === 0 ? null : { code: 'tags', missing: `tags ${tags.join(', ')}` };
+/** What the task demands and the agent has not. */
+type Lack = { executor: string | null; tags: string[] };
+
+const lackOf = (task: Waiting, agent: AgentFacts): Lack => ({
+  executor: missingExecutor(task, agent),
+  tags: missingTags(task, agent),
+});
+
+const countLack = ({ executor, tags }: Lack): number => (executor === null ? 0 : 1) + tags.length;
+
+const tellLack = ({ executor, tags }: Lack): { code: 'executor' | 'tags'; missing: string } => {
+  const said = tags.length === 0 ? [] : [`tags ${tags.join(', ')}`];
+  if (executor !== null) said.unshift(`executor ${executor}`);
+  return { code: executor === null ? 'tags' : 'executor', missing: said.join(' and ') };
 };
 
 const explainNamed = (task: Waiting, agent: AgentFacts): WaitingFor => {
-  const lack = lacks(task, agent);
-  if (lack !== null)
-    return say(lack.code, `${agent.name} lacks ${lack.missing}.`, { agent: agent.name, missing: lack.missing });
+  const lack = lackOf(task, agent);
+  if (countLack(lack) > 0) {
+    const { code, missing } = tellLack(lack);
+    return say(code, `${agent.name} lacks ${missing}.`, { agent: agent.name, missing });
+  }
   if (agent.status === 'disabled') return say('agent_disabled', `${agent.name} is disabled.`);
   if (agent.status === 'offline')
     return say('agent_offline', `${agent.name} has not been heard of; it starts when the host is back.`);
@@ -163,17 +174,28 @@ const explainNamed = (task: Waiting, agent: AgentFacts): WaitingFor => {
   return say('ready', `${agent.name} may take it at its next poll.`);
 };
 
+type Candidate = { agent: AgentFacts; lack: Lack };
+
+/** Fewest missing things first; of as many, an agent that is online is nearer than one that is not. */
+const nearer = (a: Candidate, b: Candidate): Candidate => {
+  const online = ({ agent }: Candidate) => Number(agent.status === 'online');
+  const order =
+    countLack(a.lack) - countLack(b.lack) || online(b) - online(a) || (a.agent.name < b.agent.name ? -1 : 1);
+  return order < 0 ? a : b;
+};
+
+/** When no agent of some will do. */
+const explainNearest = (task: Waiting, agents: AgentFacts[]): WaitingFor => {
+  const { agent, lack } = agents.map((each): Candidate => ({ agent: each, lack: lackOf(task, each) })).reduce(nearer);
+  const { code, missing } = tellLack(lack);
+  const near = { agent: agent.name, missing };
+  return say(code, `No agent has all that it needs; the nearest, ${agent.name}, lacks ${missing}.`, near);
+};
+
 const explainPool = (task: Waiting, agents: AgentFacts[]): WaitingFor => {
   if (agents.length === 0) return say('no_agents', 'No agent is registered; add a host with `flotilla hosts add`.');
-  const lacking = agents.map((agent) => ({ agent, lack: lacks(task, agent) }));
-  const able = lacking.filter(({ lack }) => lack === null).map(({ agent }) => agent);
-  if (able.length === 0) {
-    // Fewest missing things first; an agent that is online is nearer than one that is not.
-    const [nearest] = lacking.toSorted((a, b) => (a.lack?.missing.length ?? 0) - (b.lack?.missing.length ?? 0));
-    const missing = nearest?.lack?.missing ?? '';
-    const near = nearest === undefined ? null : { agent: nearest.agent.name, missing };
-    return say(nearest?.lack?.code ?? 'tags', `No agent has ${missing}; the nearest is ${near?.agent}.`, near);
-  }
+  const able = agents.filter((agent) => countLack(lackOf(task, agent)) === 0);
+  if (able.length === 0) return explainNearest(task, agents);
   const online = able.filter((agent) => agent.status === 'online');
   if (online.some((agent) => agent.free > 0)) return say('ready', 'A free agent may take it at its next poll.');
   if (online.length > 0)

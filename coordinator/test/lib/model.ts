@@ -232,7 +232,9 @@ export const release = (model: Model, task: ModelTask): boolean => {
   const live = model.attempts.find((attempt) => attempt.task === task.id && isLive(attempt));
   if (live === undefined) return false;
   end(live, 'expire', 'lost');
-  giveBack(task, 'unclaim', null, false);
+  // Held for a lost host: nobody runs it a second time by releasing it.
+  const held = live.held_until !== null;
+  giveBack(task, held ? 'expire' : 'unclaim', held ? 'stale_requeues' : null, held);
   return true;
 };
 

@@ -10,7 +10,7 @@ export type Priority = (typeof priorities)[number];
 
 /**
  * What happens when a task's host falls silent: requeue (work is never killed by absence) · fence (the host kills it
- * before anyone else may start) · hold (waits up to 24 h for the host or an operator).
+ * before anyone else may start) · hold (waits up to 24 h for the host or an operator's release, then fails).
  */
 export const onHostLoss = ['requeue', 'fence', 'hold'] as const;
 export type OnHostLoss = (typeof onHostLoss)[number];

@@ -131,6 +131,8 @@ export const taskRoutes = {
     aliases: ['PATCH'],
     path: '/tasks/:id/release',
     summary: 'Take a running task away from its agent and queue it again (an operator decides that the host is gone)',
+    description:
+      'A task that is held (on_host_loss is hold, and its lease ran out because the host fell silent) fails instead, with the failure host_lost: it does not run a second time by itself. A retry runs it again.',
     permission: 'agents:operate',
     errors: ['not_found', 'invalid_transition'],
   }),

@@ -62,6 +62,23 @@ export const taskView: View<Task> = {
   ],
 };
 
+type Progress = Attempt['progress'];
+
+/** What an attempt last said about how far it is, and when: it may be long ago. */
+const showProgress = (progress: Progress, now: number): string => {
+  if (progress === null) return '-';
+  const { percent, message, at } = progress;
+  // Rounded down: 100 % is what is done.
+  const said = [percent === null ? null : `${Math.floor(percent)} %`, message].filter((part) => part !== null);
+  return `${said.join(', ') || 'at work'} (${showWhen(at, now)})`;
+};
+
+/** A task as `get` shows it: with what its running attempt says. */
+export const taskViewWith = (progress: Progress): View<Task> => ({
+  ...taskView,
+  details: [{ head: 'PROGRESS', cell: (_task, now) => showProgress(progress, now) }, ...(taskView.details ?? [])],
+});
+
 export const attemptView: View<Attempt> = {
   plural: 'attempts',
   name: (attempt) => String(attempt.number),
@@ -76,6 +93,7 @@ export const attemptView: View<Attempt> = {
       cell: ({ started_at, ended_at }, now) =>
         started_at === null ? '-' : showAge(started_at, ended_at === null ? now : Date.parse(ended_at)),
     },
+    { head: 'PROGRESS', cell: ({ progress }, now) => showProgress(progress, now) },
     { head: 'EXIT', cell: (attempt) => (attempt.exit_code === null ? '-' : String(attempt.exit_code)) },
     { head: 'COST', cell: (attempt) => showCost(attempt.cost_usd_micros) },
     {

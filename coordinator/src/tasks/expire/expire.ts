@@ -3,6 +3,7 @@ import { type OnHostLoss, taskLimits } from '@flotilla/shared';
 import type { Deps } from '../../deps.ts';
 import { announce, announceEnded } from '../announce.ts';
 import { endAttempt, returnTask, taskColumns, type TaskRow } from '../lifecycle.ts';
+import { tellSilence } from './tell-silence.ts';
 
 /** Rows per pass: short transactions, so that a mass expiry never blocks claims. */
 const BATCH = 100;
@@ -34,10 +35,8 @@ export const expireLeases = (deps: Deps): Promise<number> =>
   });
 
 /** For people, on the attempt and the task: what happened and what was done. */
-const tellLoss = async ({ sql }: Deps['db'], lease: Expired, task: TaskRow): Promise<string> => {
-  const [agent] = await sql<{ name: string }[]>`
-    select name from agents a join attempts t on t.agent_id = a.id where t.id = ${lease.attempt_id}`;
-  const happened = `${agent?.name} fell silent and its lease (epoch ${lease.epoch}) ran out.`;
+const tellLoss = async (db: Deps['db'], lease: Expired, task: TaskRow): Promise<string> => {
+  const happened = await tellSilence(db, lease);
   if (task.cancel_requested_at !== null) return `${happened} The task was to be cancelled, and is.`;
   if (lease.on_host_loss === 'hold')
     return `${happened} The task waited for it as long as it may (on_host_loss: hold).`;
