@@ -54,7 +54,7 @@ Postgres, the coordinator and the load generator (a process of its own).
 
 Each figure is the median of ${rounds} runs (of three, of memory, idle cpu and starts). Ours and what it is compared with ran in alternation in the same run, so read the
 ratios; absolute figures differ from machine to machine, and from hour to hour by a fifth. [bench/README.md](../bench/README.md)
-says what is measured how.
+says what is measured how, [performance.md](performance.md) what stands in the way of what is not met.
 
 | what | ours | beside it | ours / it | goal | what it means |
 |---|---|---|---|---|---|
