@@ -18,6 +18,8 @@ export const crashLabels = [
   'log.uploaded',
   'exit.seen',
   'tree.swept',
+  'attachment.sent',
+  'attachments.settled',
   'report.written',
   'report.sent',
   'report.acked',

@@ -7,6 +7,8 @@ import { createNotifier, type Notifier } from './notifier.ts';
 export type Link = {
   /** False from the first failed beat to the next good one. */
   up: boolean;
+  /** How many beats were answered well: what goes on failing meanwhile has another cause than the channel. */
+  beats: number;
   /** Set while our token is answered 401 or 403: everything waits, nothing is thrown away. */
   held: number | null;
   /** A beat got through after a time without: those that back off may try again at once. */
@@ -14,7 +16,7 @@ export type Link = {
 };
 
 /** A link nobody has tried yet. */
-export const createLink = (): Link => ({ up: false, held: null, restored: createNotifier() });
+export const createLink = (): Link => ({ up: false, beats: 0, held: null, restored: createNotifier() });
 
 /** Calls fail though no beat did yet: the next good beat is news again, to all who wait for the channel. */
 export const doubtLink = (link: Link): void => {
@@ -25,6 +27,7 @@ export const doubtLink = (link: Link): void => {
 export const linkAnswered = (link: Link): boolean => {
   const news = !link.up || link.held !== null;
   link.up = true;
+  link.beats += 1;
   link.held = null;
   if (news) link.restored.notify();
   return news;

@@ -1,5 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
+import { pipeline } from 'node:stream';
 
 import type { Transport, TransportRequest } from '@flotilla/shared';
 
@@ -45,6 +46,18 @@ const collect = (response: http.IncomingMessage, resolve: (answer: Answer) => vo
   });
 };
 
+const lengthOf = (body: NonNullable<TransportRequest['body']>): number => {
+  if (typeof body === 'string') return Buffer.byteLength(body);
+  return 'open' in body ? body.size : body.byteLength;
+};
+
+const sendBody = (call: http.ClientRequest, body: TransportRequest['body'], onError: (error: Error) => void): void => {
+  if (typeof body !== 'object' || !('open' in body)) return void call.end(body);
+  pipeline(body.open(), call, (error) => {
+    if (error) onError(error);
+  });
+};
+
 /** Creates a transport over core http(s) with kept-alive connections; `close` ends the idle ones. */
 export const createTransport = (): { transport: Transport; close: () => void } => {
   // No maxSockets: a log upload that hangs must never keep a heartbeat waiting for a socket.
@@ -55,23 +68,31 @@ export const createTransport = (): { transport: Transport; close: () => void } =
     new Promise((resolve, reject) => {
       const url = new URL(request.url);
       const secure = url.protocol === 'https:';
-      const body = request.body === undefined ? null : Buffer.from(request.body);
-      const headers = { ...request.headers, ...(body === null ? {} : { 'content-length': String(body.length) }) };
+      const { body } = request;
+      const headers = {
+        ...request.headers,
+        ...(body === undefined ? {} : { 'content-length': String(lengthOf(body)) }),
+      };
       const call = (secure ? https : http).request(url, {
         method: request.method,
         agent: secure ? agents['https:'] : agents['http:'],
         headers,
         signal: request.signal,
       });
-      call.on('response', (response) => collect(response, resolve, reject));
-      call.on('error', (error: Error) =>
+      const finish = (answer: Answer): void => {
+        resolve(answer);
+        // It was answered while it was read: nobody will take the rest.
+        if (typeof body === 'object' && 'open' in body && !call.writableFinished) call.destroy();
+      };
+      call.on('response', (response) => collect(response, finish, reject));
+      const fail = (error: Error): void =>
         reject(
           request.signal?.aborted === true
             ? (request.signal.reason as Error)
             : Object.assign(error, { stale_socket: call.reusedSocket }),
-        ),
-      );
-      call.end(body ?? undefined);
+        );
+      call.on('error', fail);
+      sendBody(call, body, fail);
     });
 
   const transport: Transport = async (request) => {

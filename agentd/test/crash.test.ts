@@ -17,13 +17,13 @@ const pidOf = async (state_dir: string, file: string): Promise<number> => {
 };
 
 const EXPECTED = Array.from({ length: 40 }, (_, index) => `line ${index + 1}\n`).join('');
-// Runs once or the log shows it; leaves a daemon of its own behind that must not outlive the attempt.
+// Runs once or the log shows it; leaves a file, and a daemon of its own behind that must not outlive the attempt.
 const WORK = script(
-  'setsid sleep 300 & i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo line $i; echo line $i >&2; sleep 0.01; done',
+  'setsid sleep 300 & echo kept >"$FLOTILLA_ATTACHMENTS/kept"; i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo line $i; echo line $i >&2; sleep 0.01; done',
 );
 
 describe.concurrent('kill -9 of agentd', () => {
-  test.for(crashLabels)('at %s: one result, the same log, no orphan', async (label, context) => {
+  test.for(crashLabels)('at %s: one result, the same log, its file, no orphan', async (label, context) => {
     const lab = await createLab(context, WORK);
     const { fake, state_dir, agentd } = lab;
     const task = fake.addTask();
@@ -36,6 +36,7 @@ describe.concurrent('kill -9 of agentd', () => {
     expect(attempt?.state).toBe('completed');
     expect(attempt?.log.stdout.toString()).toBe(EXPECTED);
     expect(attempt?.log.stderr.toString()).toBe(EXPECTED);
+    expect([...(attempt?.files ?? [])]).toEqual([['kept', Buffer.from('kept\n')]]);
     expect(fake.registered?.count).toBeLessThanOrEqual(2);
     await waitFor('no orphan', () => processesOf(state_dir).filter(isAlive).length === 0);
   });

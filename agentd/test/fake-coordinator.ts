@@ -14,6 +14,7 @@ import {
   type Fault,
   isLive,
   json,
+  storeFile,
 } from './fake-state.ts';
 
 const JOIN_TOKEN = 'flj_test-join-token-canary';
@@ -150,6 +151,7 @@ export class FakeCoordinator {
         claim_id,
         state: 'claimed',
         log: emptyLog(),
+        files: new Map(),
         reports: [],
         last_phase: null,
       };
@@ -257,10 +259,11 @@ export class FakeCoordinator {
     if (task === undefined) return apiError(404, 'not_found');
     if (task.status === 'deleted') return apiError(410, 'task_gone');
     const body = (request.body ?? {}) as Record<string, unknown>;
-    const epoch = Number(verb === 'log' ? request.query.get('epoch') : body.epoch);
+    const epoch = Number(request.query.get('epoch') ?? body.epoch);
     const attempt = task.attempts.find((candidate) => candidate.epoch === epoch);
     if (attempt === undefined) return apiError(409, 'lease_lost');
     if (verb === 'log') return this.#log(attempt, request);
+    if (verb === 'attachments') return storeFile(attempt, request);
     if (verb !== 'start') return this.#terminal(task, attempt, verb, body);
     if (!isLive(attempt)) return apiError(409, 'lease_lost');
     attempt.state = 'running';
@@ -272,7 +275,8 @@ export class FakeCoordinator {
     if (request.token === null || this.registered === null) return apiError(401, 'unauthenticated');
     if (request.path === '/tasks/claim') return this.#claim(request, socket);
     if (request.path === '/agents/7/heartbeat') return this.#beat(request);
-    const [, id, verb] = /^\/tasks\/(\d+)\/(start|log|usage|complete|fail|unclaim)$/.exec(request.path) ?? [];
+    const [, id, verb] =
+      /^\/tasks\/(\d+)\/(start|log|attachments|usage|complete|fail|unclaim)$/.exec(request.path) ?? [];
     return verb === undefined ? apiError(404, 'not_found') : this.#onTask(request, Number(id), verb);
   }
 

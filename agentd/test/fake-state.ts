@@ -6,6 +6,8 @@ export type FakeAttempt = {
   claim_id: string | undefined;
   state: 'claimed' | 'running' | 'completed' | 'failed' | 'released' | 'lost';
   log: Record<LogStream, Buffer>;
+  /** Attached files, in the order they came. */
+  files: Map<string, Buffer>;
   /** Every terminal report that was taken, in order; more than one is a defect. */
   reports: { verb: string; body: Record<string, unknown> }[];
   last_phase: string | null;
@@ -53,6 +55,24 @@ export const apiError = (status: number, code: string, details?: Record<string, 
   json(status, { error: `fake: ${code}`, code, details, request_id: 'fake' });
 
 export const emptyLog = (): FakeAttempt['log'] => ({ stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) });
+
+/** Takes an attached file, as long as the attempt lives. */
+export const storeFile = (attempt: FakeAttempt, { query, bytes }: FakeRequest): Fault => {
+  if (!isLive(attempt)) return apiError(409, 'lease_lost');
+  const name = query.get('name') ?? '';
+  attempt.files.set(name, bytes);
+  return json(201, {
+    id: attempt.files.size,
+    task_id: attempt.task_id,
+    attempt: 1,
+    agent: 'tester',
+    name,
+    content_type: 'application/octet-stream',
+    size: bytes.length,
+    sha256: '',
+    created_at: '',
+  });
+};
 
 export const isLive = ({ state }: FakeAttempt): boolean => state === 'claimed' || state === 'running';
 

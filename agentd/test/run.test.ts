@@ -35,7 +35,7 @@ test('a text result is delivered with its whole log, and nothing of the attempt 
   ]);
   expect(attempt?.log.stdout.toString()).toBe(text);
   expect(attempt?.log.stderr.toString()).toBe('said\nmore\n');
-  expect(await readdir(workdir)).toEqual(['made']);
+  expect(await readdir(workdir)).toEqual(['attachments', 'made']);
   expect(fake.requests.filter(({ path }) => path === `/tasks/${task.id}/start`)).toHaveLength(1);
 });
 

@@ -12,6 +12,7 @@ const app = await testApp({
   FLOTILLA_MAX_ATTACHMENT_BYTES: String(PER_FILE),
   FLOTILLA_MAX_ATTEMPT_ATTACHMENT_BYTES: String(2 * PER_FILE),
 });
+const EXPIRED_MS = 125_000;
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 const stored = async () =>
   (
@@ -153,6 +154,50 @@ describe('an attachment', () => {
     await workspace.admin.tasks.delete({ params: { id: task.id } });
     expect(await upload(agent.token, task, epoch, bytes)).toMatchObject({ status: 410, body: { code: 'task_gone' } });
     await expect(list()).rejects.toMatchObject({ status: 404 });
+  });
+
+  test('is welcome after its lease ran out like its success, until somebody claims the task', async () => {
+    const { workspace, agent, task, leave, list } = await working();
+    const colleague = await workspace.agent();
+    await app.shiftClock(EXPIRED_MS);
+    expect(await app.expire()).toBeNull();
+    expect(await workspace.read(task)).toMatchObject({ status: 'inbox', stale_requeues: 1 });
+    await leave('late', Buffer.from('but in time'));
+    expect(await list()).toMatchObject([{ name: 'late', attempt: 1, agent: agent.name }]);
+    const search = `epoch=${task.epoch}&name=x`;
+    expect((await upload(colleague.token, task, search, Buffer.from('x'))).status).toBe(404);
+
+    const lost = { status: 409, body: { code: 'lease_lost' } };
+    const pieces = async function* () {
+      yield randomBytes(300_000);
+      await colleague.claimOne();
+      yield randomBytes(300_000);
+    };
+    expect((await stream(agent.token, task, pieces())).status).toBe(409);
+    expect(await upload(agent.token, task, search, Buffer.from('x'))).toMatchObject(lost);
+    expect(await list()).toHaveLength(1);
+  });
+
+  test('comes in after the lease ran out and goes with the success that follows', async () => {
+    const { workspace, agent, task, leave, list } = await working();
+    await app.shiftClock(EXPIRED_MS);
+    await app.expire();
+    await leave('late', Buffer.from('x'));
+    expect(await agent.complete(task)).toEqual({ status: 'done' });
+    expect(await upload(agent.token, task, `epoch=${task.epoch}&name=y`, Buffer.from('y'))).toMatchObject({
+      status: 409,
+      body: { code: 'lease_lost' },
+    });
+    expect(await list()).toHaveLength(1);
+    expect((await workspace.read(task)).status).toBe('done');
+  });
+
+  test('of a failed attempt is refused although its task waits again', async () => {
+    const { workspace, agent, task } = await working();
+    await agent.fail(task);
+    expect(await workspace.read(task)).toMatchObject({ status: 'inbox' });
+    const answer = await upload(agent.token, task, `epoch=${task.epoch}&name=x`, Buffer.from('x'));
+    expect(answer).toMatchObject({ status: 409, body: { code: 'lease_lost' } });
   });
 
   test('of an attempt that ends while it comes is refused as a whole', async () => {

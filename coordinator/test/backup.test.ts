@@ -76,7 +76,7 @@ const transport: Transport = ({ method, url, headers, body }) =>
       });
     });
     call.on('error', reject);
-    call.end(body);
+    call.end(body as string | Uint8Array); // no file is streamed here
   });
 
 const clientOf = (url: string, token: string | null): Client => createClient({ base_url: url, token, transport });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { api } from './api/index.ts';
-import type { CallInput, Route, RouteOutput } from './api/route.ts';
+import type { ByteSource, CallInput, Route, RouteOutput } from './api/route.ts';
 import { ErrorBody } from './errors.ts';
 
 /** The protocol version spoken by this build; a coordinator speaks this one and the one before. */
@@ -11,15 +11,33 @@ export type TransportRequest = {
   method: string;
   url: string;
   headers: Record<string, string>;
-  body?: string | Uint8Array;
+  body?: string | Uint8Array | ByteSource;
   signal?: AbortSignal;
 };
 /** How bytes travel: `fetch` here, core http in agentd (undici costs a daemon 14–24 MB). */
 export type Transport = (request: TransportRequest) => Promise<Response>;
 
-// `fetch` wants an ArrayBuffer-backed view; every Uint8Array in this project is one.
-export const fetchTransport: Transport = ({ url, body, ...init }) =>
-  fetch(url, { ...init, body: body as BodyInit | undefined });
+const asStream = ({ open }: ByteSource): ReadableStream<Uint8Array> => {
+  const bytes = open()[Symbol.asyncIterator]();
+  return new ReadableStream({
+    pull: async (controller) => {
+      const { done, value } = await bytes.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: async () => void (await bytes.return?.()),
+  });
+};
+
+export const fetchTransport: Transport = ({ url, body, ...init }) => {
+  if (typeof body === 'object' && 'open' in body) {
+    // `duplex` is what a stream needs; the types of `fetch` do not know it everywhere.
+    const streamed = { body: asStream(body), duplex: 'half' };
+    return fetch(url, { ...init, ...streamed });
+  }
+  // `fetch` wants an ArrayBuffer-backed view; every Uint8Array in this project is one.
+  return fetch(url, { ...init, body: body as BodyInit | undefined });
+};
 
 /** An answer that is not 2xx. `code` is null when the body is not ours: a proxy answered, nothing is known. */
 export class ApiError extends Error {
@@ -130,7 +148,8 @@ export const callRoute = async (
       ...call.headers,
     },
   };
-  if (input.body !== undefined) request.body = bytes ? (input.body as Uint8Array) : JSON.stringify(input.body);
+  if (input.body !== undefined)
+    request.body = bytes ? (input.body as Uint8Array | ByteSource) : JSON.stringify(input.body);
   if (call.signal !== undefined) request.signal = call.signal;
   const response = await (options.transport ?? fetchTransport)(request);
   if (!response.ok) throw await readError(response);

@@ -31,7 +31,7 @@ const createTransport = (): { transport: Transport; close: () => void } => {
         });
       });
       call.once('error', reject);
-      call.end(body);
+      call.end(body as string); // only JSON is sent here
     });
   return { transport, close: () => agent.destroy() };
 };

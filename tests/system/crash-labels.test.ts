@@ -12,7 +12,8 @@ const LANES = 5;
 /** agentd kills itself at one label of the life of one task, and is started again on what it left. */
 const crashAt = async (fleet: Fleet, label: string, work: Work): Promise<void> => {
   const name = label.replaceAll(/[^a-z0-9]/g, '-');
-  const agent = await fleet.join({ name, command: commands.work(fleet.ledger) });
+  const leave = ['sh', '-c', 'echo kept >"$FLOTILLA_ATTACHMENTS/kept" && exec "$@"', 'leave'];
+  const agent = await fleet.join({ name, command: [...leave, ...commands.work(fleet.ledger)] });
   await addWork(fleet, work, 25, '0.02', { assigned_to: name });
   await agent.start({ FLOTILLA_CRASH_AT: label });
   const ended = await Promise.race([agent.exited(), until(`agentd to crash at ${label}`, () => false, 20_000)]);
@@ -21,7 +22,7 @@ const crashAt = async (fleet: Fleet, label: string, work: Work): Promise<void> =
 };
 
 describe('R8: kill -9 of agentd at every label of the life of a task', () => {
-  it('each task is executed once, delivered once, with every byte of its log, and leaves no process', async (test) => {
+  it('each task is executed once, delivered once, with its file and every byte of its log, and leaves no process', async (test) => {
     const fleet = await openFleet(test);
     const labels = readCrashLabels();
     const work: Work = new Map();
@@ -33,6 +34,10 @@ describe('R8: kill -9 of agentd at every label of the life of a task', () => {
     const tasks = await expectDone(fleet, work);
     expect(tasks).toHaveLength(labels.length);
     expectOnce(fleet, tasks);
+    for (const { id } of tasks) {
+      const { attachments } = await fleet.client.attachments.list({ params: { id } });
+      expect(attachments).toMatchObject([{ name: 'kept', size: 5, attempt: 1 }]);
+    }
     for (const agent of fleet.agents) {
       await until(
         `nothing of ${agent.name} to run`,

@@ -125,6 +125,8 @@ export type FoundAttempt = {
   files: AttemptPaths;
   record: AttemptRecord;
   intent: Intent | null;
+  /** What is added to its log about files that were not attached; null until the uploads are over. */
+  notes: string | null;
   report: Report | null;
   acked: boolean;
 };
@@ -135,8 +137,9 @@ export const readAttempt = async (paths: StatePaths, key: string): Promise<Found
   const record = await readJsonFile(files.record, AttemptRecord);
   if (record === null) return null;
   const intent = await readJsonFile(files.intent, Intent);
+  const notes = await readIfPresent(files.attached);
   const report = await readJsonFile(files.report, Report);
-  return { key, files, record, intent, report, acked: (await readIfPresent(files.acked)) !== null };
+  return { key, files, record, intent, notes, report, acked: (await readIfPresent(files.acked)) !== null };
 };
 
 /**

@@ -40,7 +40,9 @@ export const attemptPaths = (paths: StatePaths, key: string) => {
     uploaded: join(dir, 'uploaded.json'),
     report: join(dir, 'report.json'),
     acked: join(dir, 'acked'),
+    attached: join(dir, 'attached'),
     workdir: join(paths.work, key),
+    attachments: join(paths.work, key, 'attachments'),
   };
 };
 export type AttemptPaths = ReturnType<typeof attemptPaths>;

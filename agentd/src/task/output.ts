@@ -21,23 +21,30 @@ const fileSize = (path: string): Promise<number> =>
     },
   );
 
-/** Bytes of a stream as they are uploaded: the file, or its first bytes and a mark. */
-export const logSize = async ({ files, record }: Attempt, stream: LogStream): Promise<number> => {
+/** A stream as it is uploaded: its file, or the first bytes of it and a mark, and then what we have to add. */
+const readShape = async (
+  { files, record, notes }: Attempt,
+  stream: LogStream,
+): Promise<{ own: number; added: Buffer }> => {
   const size = await fileSize(files[stream]);
-  return size <= record.max_log_bytes ? size : record.max_log_bytes + cutMark(record.max_log_bytes).length;
+  const mark = size > record.max_log_bytes ? cutMark(record.max_log_bytes) : Buffer.alloc(0);
+  // There are notes only when nobody writes any more; stdout is a result and stays what it is.
+  const said = Buffer.from(stream === 'stderr' ? (notes ?? '') : '');
+  return { own: Math.min(size, record.max_log_bytes), added: Buffer.concat([mark, said]) };
+};
+
+/** Bytes of a stream as they are uploaded. */
+export const logSize = async (attempt: Attempt, stream: LogStream): Promise<number> => {
+  const { own, added } = await readShape(attempt, stream);
+  return own + added.length;
 };
 
 /** Reads at most `length` uploaded bytes from `offset`. */
-const readLog = async (
-  { files, record }: Attempt,
-  stream: LogStream,
-  offset: number,
-  length: number,
-): Promise<Uint8Array> => {
-  const { max_log_bytes } = record;
-  if (offset >= max_log_bytes) return cutMark(max_log_bytes).subarray(offset - max_log_bytes);
-  const buffer = Buffer.alloc(Math.min(length, max_log_bytes - offset));
-  const handle = await open(files[stream], 'r');
+const readLog = async (attempt: Attempt, stream: LogStream, offset: number, length: number): Promise<Uint8Array> => {
+  const { own, added } = await readShape(attempt, stream);
+  if (offset >= own) return added.subarray(offset - own, offset - own + length);
+  const buffer = Buffer.alloc(Math.min(length, own - offset));
+  const handle = await open(attempt.files[stream], 'r');
   try {
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
     return buffer.subarray(0, bytesRead);

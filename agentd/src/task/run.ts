@@ -5,6 +5,7 @@ import { group } from '@flotilla/shared';
 import type { Deps } from '../deps.ts';
 import { type Report, trashAttempt, writeJsonFile } from '../local/journal.ts';
 import { announceStart } from './announce.ts';
+import { uploadAttachments } from './attach.ts';
 import { type Attempt, setPhase } from './attempt.ts';
 import { deliverReport } from './deliver.ts';
 import { launchAttempt } from './launch.ts';
@@ -24,6 +25,10 @@ const reachReport = async (deps: Deps, attempt: Attempt, signal: AbortSignal): P
   await stopAttempt(deps, attempt, signal);
   if (signal.aborted) return null;
   deps.crash('tree.swept');
+  // Before the report: an attempt that has ended takes no files any more.
+  await uploadAttachments(deps, attempt, signal);
+  if (signal.aborted) return null;
+  deps.crash('attachments.settled');
   const report = await composeReport(deps, attempt);
   await writeJsonFile(attempt.files.report, report);
   await releaseWorkdir(attempt);

@@ -7,7 +7,7 @@ import type { Attempt } from './attempt.ts';
 
 /** Creates the directories an attempt works in and the files its plan asks for. */
 export const makeWorkdir = async ({ files, record }: Attempt): Promise<void> => {
-  for (const dir of [files.workdir, files.tmp, files.private]) await makeDir(dir);
+  for (const dir of [files.workdir, files.attachments, files.tmp, files.private]) await makeDir(dir);
   for (const { place, name, content } of record.plan.files ?? []) {
     const path = join(files[place], name);
     // Not synced, but never half: after a crash a shim that we do not know of yet may be reading it.
@@ -36,6 +36,7 @@ export const taskEnv = (
   FLOTILLA_EPOCH: String(record.task.epoch),
   FLOTILLA_TOKEN_FILE: files.token,
   FLOTILLA_WORKDIR: files.workdir,
+  FLOTILLA_ATTACHMENTS: files.attachments,
 });
 
 /** Starts the retention of a workdir: its modification time says when its attempt ended. */

@@ -14,8 +14,8 @@ const mask = (value: unknown): unknown => {
   );
 };
 
-const maskedBody = (body: string | Uint8Array): unknown => {
-  if (typeof body !== 'string') return `${body.byteLength} bytes`;
+const maskedBody = (body: NonNullable<TransportRequest['body']>): unknown => {
+  if (typeof body !== 'string') return `${'open' in body ? body.size : body.byteLength} bytes`;
   try {
     return mask(JSON.parse(body));
   } catch {

@@ -80,14 +80,18 @@ export const lockAttempts = async (deps: Deps, claimed: Claimed[]): Promise<(Hel
   });
 };
 
+/** An attempt that reported nothing, of a task that waits and that nobody claimed since: see `latest_unclaimed`. */
+export const isLatestUnclaimed = (
+  attempt: Pick<AttemptRow, 'epoch' | 'report_digest'>,
+  task: Pick<TaskRow, 'epoch' | 'status'>,
+): boolean =>
+  attempt.report_digest === null &&
+  task.epoch === attempt.epoch &&
+  (['inbox', 'assigned'] as TaskStatus[]).includes(task.status);
+
 const heldOf = (attempt: AttemptRow, task: TaskRow, polled: boolean): Held => {
   const live = attempt.ended_at === null && task.epoch === attempt.epoch && task.status === 'in_progress';
-  const latest_unclaimed =
-    !live &&
-    attempt.report_digest === null &&
-    task.epoch === attempt.epoch &&
-    (['inbox', 'assigned'] as TaskStatus[]).includes(task.status);
-  return { attempt, task, live, latest_unclaimed, polled };
+  return { attempt, task, live, latest_unclaimed: !live && isLatestUnclaimed(attempt, task), polled };
 };
 
 /** The same for one, thrown when it means nothing. */

@@ -33,7 +33,7 @@ export const attachmentRoutes = {
     path: '/tasks/:id/attachments',
     summary: 'Leave a file with the result of a running attempt',
     description:
-      "The body is the file, taken in as it comes. Fenced like every write of an agent: `epoch` of the live attempt (an attempt's own token needs none). The same name again replaces the file of this attempt. 413 beyond the coordinator's limits per file and per attempt.",
+      "The body is the file, taken in as it comes. Fenced like a success: `epoch` of the live attempt (an attempt's own token needs none), or of one whose lease ran out while nobody claimed the task since. The same name again replaces the file of this attempt. 413 beyond the coordinator's limits per file and per attempt.",
     permission: 'tasks:attach',
     audience: 'agent',
     query: z.object({

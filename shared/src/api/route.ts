@@ -73,6 +73,9 @@ export type RouteInput<R> =
         >
     : never;
 
+/** Bytes that are read while they are sent, and from their beginning again when the request is repeated. */
+export type ByteSource = { size: number; open: () => AsyncIterable<Uint8Array> };
+
 /** What a caller passes: only the parts the endpoint has; parts whose fields are all optional may be left out. */
 type Part<K extends string, T> = [T] extends [undefined]
   ? unknown
@@ -83,7 +86,10 @@ export type CallInput<R> =
   R extends Route<infer P, infer Q, infer B, Output>
     ? Part<'params', InputOr<P, undefined>> &
         Part<'query', InputOr<Q, undefined>> &
-        Part<'body', B extends 'bytes' | 'stream' ? Uint8Array : InputOr<B, undefined>>
+        Part<
+          'body',
+          B extends 'bytes' ? Uint8Array : B extends 'stream' ? Uint8Array | ByteSource : InputOr<B, undefined>
+        >
     : never;
 
 /** What the endpoint answers, parsed. `text`, `event-stream` and `file` answer the raw response to read from. */

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 
-import { AppError, type api, type Attachment, type RouteInput } from '@flotilla/shared';
+import { AppError, type api, type Attachment, type RouteInput, type TaskStatus } from '@flotilla/shared';
 
 import type { Deps } from '../../deps.ts';
 import type { Principal } from '../../principal.ts';
+import type { AttemptRow } from '../attempt-row.ts';
 import { requireTask } from '../queries.ts';
-import { finishUpload } from './finish.ts';
+import { finishUpload, requireOpen } from './finish.ts';
 import { readAttachment } from './queries.ts';
 
 /** One row each: large enough to be few, small enough to be nothing in memory. */
@@ -14,9 +15,13 @@ const CHUNK_BYTES = 256 * 1024;
 const MAX_DISCARDED_BYTES = 32 * 1024 * 1024;
 
 type Input = RouteInput<typeof api.attachments.upload>;
-type Owner = { id: number; ended_at: string | null; deleted_at: string | null };
+type Owner = Pick<AttemptRow, 'id' | 'epoch' | 'ended_at' | 'report_digest'> & {
+  task_epoch: number | null;
+  status: TaskStatus;
+  deleted_at: string | null;
+};
 
-/** Takes in a file of a live attempt, chunk by chunk; nobody sees it before it is whole. */
+/** Takes in a file of an attempt that takes files, chunk by chunk; nobody sees it before it is whole. */
 export const uploadAttachment = async (
   deps: Deps,
   principal: Principal,
@@ -55,7 +60,7 @@ export const uploadAttachment = async (
   return readAttachment(sql, row.id);
 };
 
-/** The live attempt that the caller speaks for: its own token's, or the one of its epoch. */
+/** The attempt that the caller speaks for, if it takes files: its own token's, or the one of its epoch. */
 const findAttempt = async (
   deps: Deps,
   principal: Principal,
@@ -72,12 +77,11 @@ const findAttempt = async (
       ? sql`a.id = ${principal.id}`
       : sql`a.epoch = ${epoch ?? 0} and a.agent_id = ${principal.id}`;
   const [attempt] = await sql<Owner[]>`
-    select a.id, a.ended_at, t.deleted_at from attempts a join tasks t on t.id = a.task_id
+    select a.id, a.epoch, a.ended_at, a.report_digest, t.epoch as task_epoch, t.status, t.deleted_at from attempts a join tasks t on t.id = a.task_id
     where ${whose} and a.task_id = ${task_id} and a.workspace_id = ${principal.workspace_id}`;
   if (attempt === undefined)
     throw new AppError('not_found', { sentence: `There is no such attempt of task ${task_id}.` });
-  if (attempt.deleted_at !== null) throw new AppError('task_gone');
-  if (attempt.ended_at !== null) throw new AppError('lease_lost');
+  requireOpen({ attempt, task: { ...attempt, epoch: attempt.task_epoch } });
   return attempt;
 };
 
