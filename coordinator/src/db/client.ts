@@ -23,12 +23,9 @@ export const connect = (facts: ConnectionFacts, options: { max: number; name: st
       application_name: options.name,
       idle_in_transaction_session_timeout: 30_000,
       statement_timeout: 15_000,
-      // One plan per statement, through an index. Postgres would plan each claim of a few tasks anew (0.4 ms), and its
-      // plans outlive what they were made for: one of a foreign key's check, made while its table was empty, read all of
-      // it for every row that a claim wrote afterwards (88 µs each with 512 agents, 5 µs through the index). What needs
-      // another plan for other values says so (`plannedAnew`).
+      // One plan per statement: Postgres would plan each claim of a few tasks anew (0.4 ms). What needs another plan for
+      // other values says so (`plannedAnew`).
       plan_cache_mode: 'force_generic_plan',
-      enable_seqscan: 'off',
     },
     types: {
       bigint: { to: 20, from: [20], parse: Number, serialize: String },
