@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 
 import type { Bench, Scenario } from '../bench.ts';
@@ -17,7 +18,8 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const idleAgentd = async (scope: Scope, { url, client }: Stage): Promise<number> => {
   const { token = '' } = await client.join_tokens.create({ body: { slots: 1 } });
   const state_dir = join(await makeFolder(scope), 'agentd');
-  const env = { FLOTILLA_URL: url, FLOTILLA_JOIN_TOKEN: token, FLOTILLA_STATE_DIR: state_dir };
+  const name = { FLOTILLA_AGENT_NAME: `idle-${randomUUID()}` }; // each round joins another
+  const env = { FLOTILLA_URL: url, FLOTILLA_JOIN_TOKEN: token, FLOTILLA_STATE_DIR: state_dir, ...name };
   const { pid } = await startAgentd(scope, env);
   return pid;
 };
