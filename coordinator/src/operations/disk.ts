@@ -8,16 +8,22 @@ import type { Deps } from '../deps.ts';
 /** So long what was seen of a disk with room counts. One that is short is looked at every time: room made is room used. */
 const SEEN_MS = 1_000;
 
-/** Whether the disk of the bundled Postgres is nearly full. An external one has its own operator to watch its disk. */
+/** Room on the disk of the bundled Postgres; null for an external one, whose own operator watches its disk. */
+export const readRoom = async (config: Config): Promise<{ bytes: number; percent: number } | null> => {
+  if (config.DATABASE_URL !== undefined) return null;
+  const { bavail, blocks, bsize } = await statfs(config.FLOTILLA_DATA_DIR);
+  return { bytes: bavail * bsize, percent: (bavail / blocks) * 100 };
+};
+
+/** Whether that disk is nearly full. */
 export type IsDiskLow = () => Promise<boolean>;
 
 export const createIsDiskLow = (config: Config): IsDiskLow => {
-  if (config.DATABASE_URL !== undefined) return () => Promise.resolve(false);
   let fine_until = -Infinity;
   return async () => {
     if (performance.now() < fine_until) return false;
-    const { bavail, blocks } = await statfs(config.FLOTILLA_DATA_DIR);
-    const low = bavail < (blocks * config.FLOTILLA_MIN_FREE_PERCENT) / 100;
+    const room = await readRoom(config);
+    const low = room !== null && room.percent < config.FLOTILLA_MIN_FREE_PERCENT;
     if (!low) fine_until = performance.now() + SEEN_MS;
     return low;
   };

@@ -1,21 +1,19 @@
-import { statfs } from 'node:fs/promises';
-
 import { AppError } from '@flotilla/shared';
 import type { Hono } from 'hono';
 
 import type { Deps } from '../deps.ts';
 import type { Environment } from '../http/implement.ts';
 import { openApiDocument } from '../http/openapi.ts';
+import { readRoom } from '../operations/disk.ts';
 import { readGauges } from '../operations/gauges.ts';
 
 /** Postgres makes its log in files of this size, and stops when it cannot make the next one. */
 const WAL_SEGMENT_BYTES = 16 * 1024 * 1024;
 
-/** A full disk still answers what is read. An external Postgres has its own operator to watch its disk. */
+/** A full disk still answers what is read. */
 const requireRoom = async ({ config }: Deps): Promise<void> => {
-  if (config.DATABASE_URL !== undefined) return;
-  const { bavail, bsize } = await statfs(config.FLOTILLA_DATA_DIR);
-  if (bavail * bsize < WAL_SEGMENT_BYTES) throw new AppError('disk_full');
+  const room = await readRoom(config);
+  if (room !== null && room.bytes < WAL_SEGMENT_BYTES) throw new AppError('disk_full');
 };
 
 /** What operators and their tools read: liveness, readiness, metrics, the contract. Outside the contract itself. */

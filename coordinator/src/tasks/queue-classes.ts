@@ -48,6 +48,7 @@ const REFRESH_MS = 100;
 /** Longer than any transaction: whoever took a lower id has committed or rolled back by then. */
 const SETTLE_MS = 60_000;
 
+/** Sets of tags and executors whose classes are remembered; beyond, all are found out again. */
 const MAX_MATCHED = 1_000;
 
 const keyOf = (c: Omit<QueueClass, 'id'>) =>
