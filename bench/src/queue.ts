@@ -16,7 +16,7 @@ const demands = (classes: number): string[][] =>
 const emptyRecords = async (sql: Stage['sql'], tries = 5): Promise<void> => {
   try {
     await sql`
-      truncate attempts, leases, attempt_streams, attempt_logs, attempt_usage, events, audit_events, idempotency_keys cascade`;
+      truncate attempts, leases, attempt_streams, attempt_logs, attempt_usage, event_batches, audit_events, idempotency_keys cascade`;
   } catch (error) {
     const deadlock = error instanceof postgres.PostgresError && error.code === '40P01';
     if (!deadlock || tries === 1) throw error;

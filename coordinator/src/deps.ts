@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Batches } from './batches.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/database.ts';
-import type { SharedReads } from './events/read-shared.ts';
+import type { SharedReads } from './events/shared-reads.ts';
 import type { Hub } from './hub.ts';
 import type { Metrics } from './metrics.ts';
 import type { IsDiskLow } from './operations/disk.ts';

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { group, retry, whenAborted } from '@flotilla/shared';
 import type { Logger } from 'pino';
 
+import { sealLoop } from './audit/seal.ts';
 import { createBatches } from './batches.ts';
 import type { Config } from './config.ts';
 import { connect } from './db/client.ts';
@@ -12,7 +13,7 @@ import { migrateDatabase } from './db/migrate.ts';
 import { runNotifications } from './db/notify.ts';
 import { provideDatabase } from './db/provide.ts';
 import type { Deps } from './deps.ts';
-import { createSharedReads } from './events/read-shared.ts';
+import { createSharedReads } from './events/shared-reads.ts';
 import { sequencerLoop } from './events/sequencer.ts';
 import { startHttp } from './http/server.ts';
 import { createHub } from './hub.ts';
@@ -90,6 +91,7 @@ export const runCoordinator = async (
           expire: (until) => expireLoop(deps, until),
           due: (until) => dueLoop(deps, until),
           sequencer: (until) => sequencerLoop(deps, until),
+          seal: (until) => sealLoop(deps, until),
           notifications: (until) => runNotifications(deps, pool, randomUUID(), until),
           maintenance: (until) => runMaintenance(deps, database.facts, until),
         },

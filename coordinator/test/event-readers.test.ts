@@ -16,13 +16,17 @@ test('1 000 readers: each sees every event once and in order, for a few queries'
   const readers = await Promise.all(Array.from({ length: 1_000 }, () => openEvents(app, workspace.token)));
   let queries = 0;
   const reads = app.deps.event_reads;
-  app.deps.event_reads = {
-    find: (key) => reads.find(key),
-    keep: (key, read) => {
-      queries += 1;
-      reads.keep(key, read);
+  const stretch: typeof reads.stretch = {
+    ...reads.stretch,
+    get: (key, read) => {
+      const counted = () => {
+        queries += 1;
+        return read();
+      };
+      return reads.stretch.get(key, counted);
     },
   };
+  app.deps.event_reads = { ...reads, stretch };
   const tasks = await workspace.tasks(20);
   await app.sequence();
   await until('all have all', () => readers.every((reader) => reader.events().length >= 20), 30_000);
@@ -79,8 +83,9 @@ test('events of another coordinator arrive by its hint or the next look; the fil
   const { token = '' } = await workspace.admin.api_tokens.create({ body: { name: 'looks', role: 'viewer' } });
   const [viewer, admin] = [await openEvents(app, token), await openEvents(app, workspace.token)];
   await app.sql`
-    insert into events (workspace_id, type, entity_id, version, permission, summary) values
-      (${workspace.id}, 'audit.sealed', 1, 1, 'audit:read', '{}'), (${workspace.id}, 'task.updated', 1, 1, 'events:read', '{}')`;
+    insert into event_batches (count, events) values (2, json_build_array(
+      json_build_object('workspace_id', ${workspace.id}::bigint, 'type', 'audit.sealed', 'entity_id', 1, 'version', 1, 'permission', 'audit:read', 'summary', '{}'::json),
+      json_build_object('workspace_id', ${workspace.id}::bigint, 'type', 'task.updated', 'entity_id', 1, 'version', 1, 'permission', 'events:read', 'summary', '{}'::json)))`;
   await during(
     (signal) => sequencerLoop(other, signal),
     async () => {

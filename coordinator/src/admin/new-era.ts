@@ -26,7 +26,7 @@ export const openNewEra = async (
     select greatest((select last_value from epochs), (select max(epoch) from attempts), (select max(epoch) from tasks), ${used_epoch}::bigint) as epoch`;
   const era = { epoch_before: highest?.epoch ?? 0, epoch_after: (highest?.epoch ?? 0) + shift };
   await sql`select setval('epochs', ${era.epoch_after}::bigint)`;
-  await sql`update events set seq = seq + ${shift} where seq is not null`;
+  await sql`update event_batches set last_seq = last_seq + ${shift} where last_seq is not null`;
   await sql`update sequencer set last_seq = last_seq + ${shift} where chain = 'events'`;
   await sql`update service set alive_at = least(alive_at, clock_timestamp() - ${SILENCE_MINUTES} * interval '1 minute')`;
   // It concerns the installation, whose admins are those of the first workspace. The sequencer seals it.

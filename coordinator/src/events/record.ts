@@ -14,16 +14,34 @@ export type NewEvent = {
   summary: Record<string, unknown>;
 };
 
+/** An event as its batch holds it: who may read it stands with it. */
+export type StoredEvent = Required<NewEvent>;
+
 /**
- * Inserts events without position. Must come after the conditional update of the same transaction: the row lock then
- * orders the ids of one entity, and the sequencer keeps that order.
+ * Inserts events without position, as one row. Must come after the conditional update of the same transaction: the row
+ * lock then orders the ids of one entity, and the sequencer keeps that order.
  */
 export const recordEvents = async (db: Database, events: NewEvent[]): Promise<void> => {
   if (events.length === 0) return;
+  const stored = events.map(
+    ({
+      workspace_id,
+      type,
+      entity_id,
+      version,
+      permission = 'events:read',
+      agent_id = null,
+      summary,
+    }): StoredEvent => ({
+      workspace_id,
+      type,
+      entity_id,
+      version,
+      permission,
+      agent_id,
+      summary,
+    }),
+  );
   await db.sql`
-    insert into events (workspace_id, type, entity_id, version, agent_id, permission, summary, created_at)
-    select *, (select flotilla_now()) from unnest(
-      ${events.map((e) => e.workspace_id)}::bigint[], ${events.map((e) => e.type)}::text[], ${events.map((e) => e.entity_id)}::bigint[],
-      ${events.map((e) => e.version)}::int[], ${events.map((e) => e.agent_id ?? null)}::bigint[],
-      ${events.map((e) => e.permission ?? 'events:read')}::text[], ${events.map((e) => JSON.stringify(e.summary))}::text[]::jsonb[])`;
+    insert into event_batches (count, events, created_at) values (${events.length}, ${JSON.stringify(stored)}::text::json, flotilla_now())`;
 };

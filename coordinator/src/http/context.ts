@@ -2,7 +2,7 @@ import type { Route, RouteInput, RouteOutput } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
 import type { Download } from '../download.ts';
-import type { Frame } from '../events/read-shared.ts';
+import type { Chunk } from '../events/frames.ts';
 import type { Caller, Principal } from '../principal.ts';
 
 /** What a handler of one endpoint gets: parsed input and who calls. */
@@ -24,7 +24,7 @@ export type PublicCall<R> = Omit<Call<R>, 'principal'> & { principal: Principal 
 export type Answer<R> = R extends { output: 'text' }
   ? AsyncIterable<Uint8Array>
   : R extends { output: 'event-stream' }
-    ? AsyncIterable<Frame>
+    ? AsyncIterable<Chunk>
     : R extends { output: 'file' }
       ? Download
       : RouteOutput<R>;

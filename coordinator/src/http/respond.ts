@@ -1,7 +1,7 @@
 import type { Route } from '@flotilla/shared';
 
 import type { Download } from '../download.ts';
-import type { Frame } from '../events/read-shared.ts';
+import type { Chunk } from '../events/frames.ts';
 import { Repeated } from './context.ts';
 import { downloadHeaders } from './download.ts';
 
@@ -39,19 +39,6 @@ export const liveStreamOf = (chunks: AsyncIterable<Uint8Array>, stalled_ms = STA
   });
 };
 
-const encoder = new TextEncoder();
-
-async function* encodeFrames(frames: AsyncIterable<Frame>): AsyncGenerator<Uint8Array> {
-  for await (const { id, event, data } of frames) {
-    const lines = [
-      `id: ${id}`,
-      ...(event === undefined ? [] : [`event: ${event}`]),
-      ...(data === undefined ? [] : [`data: ${data}`]),
-    ];
-    yield encoder.encode(`${lines.join('\n')}\n\n`);
-  }
-}
-
 /** The row version of a resource, for If-Match. */
 const etagOf = (answer: unknown): Record<string, string> => {
   if (typeof answer !== 'object' || answer === null) return {};
@@ -73,8 +60,8 @@ export const respond = (route: Route, answer: unknown, request_id: string): Resp
     });
   }
   if (route.output === 'event-stream') {
-    // The handler's type for event streams is a frame generator.
-    return new Response(liveStreamOf(encodeFrames(answer as AsyncIterable<Frame>)), {
+    // The handler's type for event streams is a generator of frames.
+    return new Response(liveStreamOf(answer as AsyncIterable<Chunk>), {
       headers: { ...headers, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' },
     });
   }

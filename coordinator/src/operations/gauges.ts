@@ -24,7 +24,7 @@ export const readGauges = async (deps: Deps): Promise<void> => {
   for (const status of agentStatuses) metrics.agents.set({ status }, counts.get(status) ?? 0);
   const [queue] = await sql<{ oldest_s: number; unsequenced: number }[]>`
     select coalesce(extract(epoch from flotilla_now() - min(created_at)), 0)::float8 as oldest_s,
-      (select count(*)::int from events where seq is null) as unsequenced
+      (select coalesce(sum(count), 0)::int from event_batches where last_seq is null) as unsequenced
     from tasks where status in ('inbox', 'assigned') and deferred_until is null and deleted_at is null`;
   metrics.oldest_ready.set(queue?.oldest_s ?? 0);
   metrics.unsequenced.set(queue?.unsequenced ?? 0);

@@ -20,8 +20,8 @@ export const deleteExpired = async (deps: Deps): Promise<Record<string, number>>
         select ctid from idempotency_keys where created_at < ${age(IDEMPOTENCY_MS)} limit ${BATCH})`,
     ),
     events: await inSlices(
-      () => sql`delete from events where id in (
-        select id from events where seq is not null and created_at < ${age(config.FLOTILLA_EVENT_RETENTION_MS)} order by seq limit ${BATCH})`,
+      () => sql`delete from event_batches where id in (
+        select id from event_batches where last_seq is not null and created_at < ${age(config.FLOTILLA_EVENT_RETENTION_MS)} order by last_seq limit ${BATCH})`,
     ),
     logs: await inSlices(
       () => sql`delete from attempt_logs where id in (

@@ -10,7 +10,8 @@ import { readConfig } from '../../src/config.ts';
 import { connect, type Pool } from '../../src/db/client.ts';
 import { createDatabase } from '../../src/db/database.ts';
 import type { Deps } from '../../src/deps.ts';
-import { createSharedReads } from '../../src/events/read-shared.ts';
+import { createSharedReads } from '../../src/events/shared-reads.ts';
+import { sealAudit } from '../../src/audit/seal.ts';
 import { sequence } from '../../src/events/sequencer.ts';
 import { createApp } from '../../src/http/app.ts';
 import { createHub } from '../../src/hub.ts';
@@ -141,6 +142,7 @@ export const testApp = async (environment: Record<string, string> = {}): Promise
     },
     sequence: async () => {
       while ((await sequence(deps)) > 0);
+      while ((await sealAudit(deps)) > 0);
     },
     expire: async () => {
       await pool`update service set alive_at = clock_timestamp()`;

@@ -6,13 +6,17 @@ export const digests = async (sql: Pool): Promise<Record<string, string>> => {
     select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' order by 1`;
   const moved: Record<string, string> = {
     audit_events: `where action <> 'database.restore'`,
-    events: '',
+    event_batches: '',
     sequencer: `where chain <> 'events'`,
   };
   const entries = await Promise.all(
     tables.map(async ({ name }) => {
       const json =
-        name === 'events' ? `to_jsonb(t) - 'seq'` : name === 'service' ? `to_jsonb(t) - 'alive_at'` : 'to_jsonb(t)';
+        name === 'event_batches'
+          ? `to_jsonb(t) - 'last_seq'`
+          : name === 'service'
+            ? `to_jsonb(t) - 'alive_at'`
+            : 'to_jsonb(t)';
       const [row] = await sql.unsafe(
         `select count(*) || ' ' || coalesce(md5(string_agg((${json})::text, '|' order by (${json})::text)), '') as digest from ${name} t ${moved[name] ?? ''}`,
       );
