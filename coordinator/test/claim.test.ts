@@ -1,9 +1,7 @@
 // Longer than most: order, contention, replay and waiting share one desk.
 import { type CreateTask, priorities, sleep } from '@flotilla/shared';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { allocate, type Candidate, claimOrder } from '../src/tasks/claim/allocate.ts';
 import { testApp } from './lib/app.ts';
 import type { TestAgent } from './lib/fleet.ts';
 
@@ -18,87 +16,6 @@ const soon = async <T>(what: string, work: Promise<T>, limit_ms = 3_000): Promis
   expect(performance.now() - started, what).toBeLessThan(limit_ms);
   return value;
 };
-
-describe('allocate', () => {
-  const candidate = fc.record({
-    queue_class_id: fc.integer({ min: 1, max: 5 }),
-    priority_rank: fc.integer({ min: 1, max: 4 }),
-    due_date: fc.option(
-      fc.constantFrom('2030-01-01T00:00:00.000Z', '2030-01-02T00:00:00.000Z', '2031-01-01T00:00:00.000Z'),
-    ),
-    created_at: fc.constantFrom('2029-01-01T00:00:00.000Z', '2029-01-01T00:00:00.001Z', '2029-02-01T00:00:00.000Z'),
-  });
-  const candidates = fc.array(candidate, { maxLength: 30 }).map((rows) =>
-    rows.map((row, index): Candidate => ({
-      ...row,
-      id: index + 1,
-      title: '',
-      description: '',
-      feedback: null,
-      answers: null,
-      version: 1,
-      next_epoch: 1,
-      workspace_id: 1,
-      concurrency_key: null,
-      concurrency_limit: 1,
-    })),
-  );
-  const requests = fc.array(
-    fc.record({ wanted: fc.integer({ min: 0, max: 8 }), classes: fc.uniqueArray(fc.integer({ min: 1, max: 5 })) }),
-    { maxLength: 6 },
-  );
-
-  test('gives each task once, to who may have it, in claim order, and leaves nothing that somebody wants', () => {
-    fc.assert(
-      fc.property(candidates, requests, (pool, asked) => {
-        const chosen = allocate(pool, asked);
-        expect(new Set(chosen.map(({ task }) => task.id)).size).toBe(chosen.length);
-        asked.forEach(({ wanted, classes }, index) => {
-          const got = chosen.filter(({ request }) => request === index).map(({ task }) => task);
-          expect(got.length).toBeLessThanOrEqual(wanted);
-          expect(got.every((task) => classes.includes(task.queue_class_id))).toBe(true);
-          expect(got).toEqual(got.toSorted(claimOrder));
-          const left = pool.filter((task) => !chosen.some((choice) => choice.task.id === task.id));
-          if (got.length < wanted) expect(left.some((task) => classes.includes(task.queue_class_id))).toBe(false);
-        });
-      }),
-    );
-  });
-
-  test('alone, a requester gets the first tasks of all its classes together', () => {
-    fc.assert(
-      fc.property(candidates, fc.integer({ min: 0, max: 40 }), (pool, wanted) => {
-        const chosen = allocate(pool, [{ wanted, classes: [1, 2, 3, 4, 5] }]).map(({ task }) => task.id);
-        const time = (iso: string | null) => (iso === null ? Number.POSITIVE_INFINITY : Date.parse(iso));
-        const apart = (a: number, b: number) => (a === b ? 0 : a - b);
-        const expected = pool.toSorted(
-          (a, b) =>
-            a.priority_rank - b.priority_rank ||
-            apart(time(a.due_date), time(b.due_date)) ||
-            apart(time(a.created_at), time(b.created_at)) ||
-            a.id - b.id,
-        );
-        expect(chosen).toEqual(expected.slice(0, wanted).map(({ id }) => id));
-      }),
-    );
-  });
-
-  test('takes turns: of equal requesters none gets two more than another', () => {
-    fc.assert(
-      fc.property(candidates, fc.integer({ min: 2, max: 6 }), (pool, count) => {
-        const chosen = allocate(
-          pool,
-          Array.from({ length: count }, () => ({ wanted: 100, classes: [1, 2, 3, 4, 5] })),
-        );
-        const got = Array.from(
-          { length: count },
-          (_, index) => chosen.filter(({ request }) => request === index).length,
-        );
-        expect(Math.max(...got) - Math.min(...got)).toBeLessThanOrEqual(1);
-      }),
-    );
-  });
-});
 
 describe('order and matching', () => {
   test('is priority, due date (none last), age, over all queue classes', async () => {

@@ -22,6 +22,10 @@ export type Database = {
   afterCommit(hook: () => void): void;
 };
 
+/** A statement on its own that others wait for: it fails as late as a transaction does. */
+export const inTime = <T>(statement: PromiseLike<T>): Promise<T> =>
+  within(TRANSACTION_MS, 'a database statement', Promise.resolve(statement));
+
 /** A read whose best plan depends on its values, like a search for words that are in every task, or in one. */
 export const plannedAnew = <T>(db: Database, read: (sql: Sql) => Promise<T>): Promise<T> =>
   db.transaction(async ({ sql }) => {

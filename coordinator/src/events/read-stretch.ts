@@ -1,13 +1,13 @@
 import type { Event } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
-import type { StoredEvent } from './record.ts';
+import type { NewEvent } from './record.ts';
 
 /** So many positions, or one transaction's, whichever is more. */
 const STRETCH = 2_000;
 
-type Row = { last_seq: number; count: number; events: StoredEvent[]; created_at: string };
-export type Seen = Event & Pick<StoredEvent, 'permission' | 'agent_id'>;
+type Row = { last_seq: number; count: number; events: NewEvent[]; created_at: string };
+export type Seen = Event & Pick<NewEvent, 'permission' | 'agent_id'>;
 /** Everybody's events after a position; how far the stream has come with them, and whether there are more. */
 export type Stretch = { events: Seen[]; newest: number; more: boolean };
 

@@ -2,6 +2,7 @@ import type { Permission } from '@flotilla/shared';
 
 import type { Database } from '../db/database.ts';
 
+/** An event as its batch holds it; `permission` only where it is not `events:read`. */
 export type NewEvent = {
   type: `${string}.${string}`;
   entity_id: number;
@@ -14,34 +15,12 @@ export type NewEvent = {
   summary: Record<string, unknown>;
 };
 
-/** An event as its batch holds it: who may read it stands with it. */
-export type StoredEvent = Required<NewEvent>;
-
 /**
  * Inserts events without position, as one row. Must come after the conditional update of the same transaction: the row
  * lock then orders the ids of one entity, and the sequencer keeps that order.
  */
 export const recordEvents = async (db: Database, events: NewEvent[]): Promise<void> => {
   if (events.length === 0) return;
-  const stored = events.map(
-    ({
-      workspace_id,
-      type,
-      entity_id,
-      version,
-      permission = 'events:read',
-      agent_id = null,
-      summary,
-    }): StoredEvent => ({
-      workspace_id,
-      type,
-      entity_id,
-      version,
-      permission,
-      agent_id,
-      summary,
-    }),
-  );
   await db.sql`
-    insert into event_batches (count, events, created_at) values (${events.length}, ${JSON.stringify(stored)}::text::json, flotilla_now())`;
+    insert into event_batches (count, events, created_at) values (${events.length}, ${JSON.stringify(events)}::text::json, flotilla_now())`;
 };

@@ -72,7 +72,7 @@ const tell = (deps: Deps, principal: Principal, types: string[] | undefined, las
 
 const maySee = ({ workspace_id, role, kind, id }: Principal, event: Seen): boolean =>
   event.workspace_id === workspace_id &&
-  (permissionsByRole[role] as readonly Permission[]).includes(event.permission) &&
+  (permissionsByRole[role] as readonly Permission[]).includes(event.permission ?? 'events:read') &&
   (kind !== 'agent' || event.agent_id === id);
 
 /** `task` means every `task.…`. */
