@@ -8,7 +8,7 @@ import type { Hub } from './hub.ts';
 import type { Metrics } from './metrics.ts';
 import type { IsDiskLow } from './operations/disk.ts';
 import type { ClaimDesk } from './tasks/claim/desk.ts';
-import type { AgentFactsCache } from './tasks/waiting-for.ts';
+import type { WorkspaceFactsCache } from './tasks/waiting-for.ts';
 import type { QueueClasses } from './tasks/queue-classes.ts';
 import type { Believed } from './tokens/authenticate.ts';
 
@@ -23,7 +23,7 @@ export type Deps = {
   desk: ClaimDesk;
   batches: Batches;
   believed: Believed;
-  agent_facts: AgentFactsCache;
+  workspace_facts: WorkspaceFactsCache;
   event_reads: SharedReads;
   isDiskLow: IsDiskLow;
   /** HMAC key of attempt tokens, shared by all coordinators through the database. */

@@ -70,7 +70,7 @@ export const runCoordinator = async (
         classes: createQueueClasses(),
         desk: createClaimDesk(),
         batches: createBatches(),
-        agent_facts: new Map(),
+        workspace_facts: new Map(),
         event_reads: createSharedReads(hub),
         isDiskLow: createIsDiskLow(config),
         believed: createBelieved(),

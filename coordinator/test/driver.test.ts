@@ -42,3 +42,21 @@ test('a transaction that begins behind a hundred queries has its connection for 
     await sql.end({ timeout: 5 });
   }
 });
+
+test('a quiet pool stays with the connection that it used last', async () => {
+  const { host, port, user } = inject('postgres');
+  const driver = await loadPatched();
+  const sql = driver({ host, port, user, database: 'postgres', max: 5, onnotice: () => {} });
+  const backend = async (on: postgres.Sql | postgres.TransactionSql) =>
+    (await on<{ pid: number }[]>`select pg_backend_pid() as pid`)[0]?.pid ?? 0;
+  try {
+    const all = await Promise.all(Array.from({ length: 5 }, () => sql`select pg_sleep(0.05), pg_backend_pid() as pid`));
+    expect(new Set(all.map(([row]) => row?.pid)).size).toBe(5);
+    const used = new Set<number>();
+    for (let turn = 0; turn < 20; turn++) used.add(await backend(sql));
+    for (let turn = 0; turn < 5; turn++) used.add(await sql.begin((own) => backend(own)));
+    expect(used.size).toBe(1);
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+});

@@ -20,6 +20,34 @@ const app = await testApp({ FLOTILLA_SWEEP_MS: '5' });
 const hours = (count: number) => new Date(Date.now() + count * 3_600_000).toISOString();
 
 describe('create', () => {
+  test('answers what is stored, every field of it', async () => {
+    const workspace = await app.workspace();
+    const agent = await workspace.agent({ tags: ['gpu'] });
+    const all = {
+      title: 'Everything',
+      description: 'Ünïcode and\nlines',
+      priority: 'high' as const,
+      due_date: '2031-02-03T04:05:06.789+02:00',
+      tags: ['b', 'a'],
+      required_tags: ['gpu', 'gpu'],
+      executor: 'claude',
+      model: 'strong',
+      timeout_s: 7,
+      start_by: '2032-01-01T00:00:00Z',
+      concurrency_key: 'one',
+      concurrency_limit: 2,
+      on_host_loss: 'hold' as const,
+      review: 'human' as const,
+      metadata: { deep: { er: [1, null, 'x'] } },
+    };
+    const cases = [{}, all, { not_before: hours(1) }, { not_before: hours(-1) }, { status: 'backlog' as const }];
+    for (const fields of [...cases, { assigned_to: agent.name }, { ...all, assigned_to: freshName('nobody') }])
+      for (let twice = 0; twice < 2; twice++) {
+        const created = await workspace.task(fields);
+        expect(created).toEqual(await workspace.read(created));
+      }
+  });
+
   test('gives defaults, a ref and where it is', async () => {
     const workspace = await app.workspace();
     const answer = await app.request('POST', '/api/v1/tasks', {

@@ -8,16 +8,11 @@ export type NewAudit = {
   details?: Record<string, unknown>;
 };
 
-/** Records acts of people and tokens, in the transaction of the acts. Secrets never belong in `details`. */
-export const recordAudits = async (db: Database, acts: { principal: Principal; audit: NewAudit }[]): Promise<void> => {
+/** Records an act of a person or token, in the transaction of the act. Secrets never belong in `details`. */
+export const recordAudit = async (db: Database, principal: Principal, audit: NewAudit): Promise<void> => {
+  const { action, entity, entity_id, details = {} } = audit;
   await db.sql`
     insert into audit_events (workspace_id, principal, action, entity, entity_id, details, request_id, created_at)
-    select *, (select flotilla_now()) from unnest(${acts.map(({ principal }) => principal.workspace_id)}::bigint[],
-      ${acts.map(({ principal }) => principalLabel(principal))}::text[], ${acts.map(({ audit }) => audit.action)}::text[],
-      ${acts.map(({ audit }) => audit.entity)}::text[], ${acts.map(({ audit }) => audit.entity_id)}::bigint[],
-      ${acts.map(({ audit }) => JSON.stringify(audit.details ?? {}))}::text[]::jsonb[],
-      ${acts.map(({ principal }) => principal.request_id ?? null)}::text[])`;
+    values (${principal.workspace_id}, ${principalLabel(principal)}, ${action}, ${entity}, ${entity_id}, ${JSON.stringify(details)}::text::jsonb,
+      ${principal.request_id ?? null}, flotilla_now())`;
 };
-
-export const recordAudit = (db: Database, principal: Principal, audit: NewAudit): Promise<void> =>
-  recordAudits(db, [{ principal, audit }]);

@@ -1,15 +1,13 @@
 import type { api, RouteInput, Task } from '@flotilla/shared';
 
-import { recordAudits } from '../audit/record.ts';
-import type { Database } from '../db/database.ts';
+import { inTime } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
-import { recordEvents } from '../events/record.ts';
 import { requireRoomForWork } from '../operations/disk.ts';
-import { type Principal, principalLabel } from '../principal.ts';
+import type { Principal } from '../principal.ts';
 import { type Binding, bindTask } from './bind.ts';
-import { presentNew, writtenRows } from './queries.ts';
+import { insertTasks, newTaskRow } from './insert.ts';
+import { presentNew, type TaskFacts } from './queries.ts';
 import { normalizeTags } from './queue-classes.ts';
-import { indexNewTasks } from './search/index-task.ts';
 
 type Body = RouteInput<typeof api.tasks.create>['body'];
 export type Creation = { principal: Principal; body: Body };
@@ -27,123 +25,74 @@ export const createTask = async (
   return task;
 };
 
-type Bound = Creation & { required_tags: string[]; status: 'backlog' | 'inbox' | 'assigned'; binding: Binding };
+/** A creation whose demands are known to the database. */
+export type Bound = Creation & { required_tags: string[]; status: 'backlog' | 'inbox' | 'assigned'; binding: Binding };
 
-/** Creates tasks for whoever asked at the same moment, in one transaction. */
-export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> =>
-  deps.db.transaction(async (db) => {
+/** Creates tasks for whoever asked at the same moment, in one transaction: one statement, if nothing must be looked up. */
+export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> => {
+  const known = bindKnown(deps, creations);
+  if (known !== null) return writeNew(deps, known);
+  return deps.db.transaction(async (db) => {
     const within = { ...deps, db };
-    const bound = await bindAll(within, creations);
-    const rows = await insertTasks(db, bound);
-    const made = bound.map((creation, index) => {
-      const row = rows[index];
-      if (row === undefined) throw new Error('insert returned too few rows');
-      const summary = { status: creation.status, assigned_to: creation.body.assigned_to ?? null };
-      return { ...creation, id: row.id, deferred_until: row.deferred_until, summary };
-    });
-    announceNew(within, made);
-    const [tasks] = await Promise.all([
-      presentNew(within, rows),
-      recordEvents(
-        db,
-        made.map(({ id, principal, binding, summary }) => ({
-          type: 'task.created',
-          entity_id: id,
-          workspace_id: principal.workspace_id,
-          version: 1,
-          agent_id: binding.assigned_agent_id,
-          summary,
-        })),
-      ),
-      recordAudits(
-        db,
-        made.map(({ id, principal, summary }) => ({
-          principal,
-          audit: { action: 'task.create', entity: 'task', entity_id: id, details: summary },
-        })),
-      ),
-      indexNewTasks(
-        db,
-        made.map(({ id, body, principal }) => ({ ...body, id, workspace_id: principal.workspace_id })),
-      ),
-    ]);
-    return tasks;
+    return writeNew(within, await bindAll(within, creations));
   });
+};
+
+const writeNew = async (deps: Deps, bound: Bound[]): Promise<Task[]> => {
+  const made = await inTime(insertTasks(deps.db.sql, bound));
+  const rows = bound.map((creation, index) => {
+    const row = made[index];
+    if (row === undefined) throw new Error('insert returned too few rows');
+    return newTaskRow(creation, row);
+  });
+  announceNew(deps, rows);
+  return presentNew(deps, rows);
+};
 
 /** After commit: one hint per class, with as many tasks as may be claimed. */
-const announceNew = (deps: Deps, made: (Bound & { deferred_until: string | null })[]): void => {
+const announceNew = ({ db, hub }: Deps, made: TaskFacts[]): void => {
   const claimable = new Map<number, number>();
-  for (const { status, deferred_until, binding } of made) {
-    const { queue_class_id } = binding;
+  for (const { status, deferred_until, queue_class_id } of made) {
     if (status === 'backlog' || deferred_until !== null || queue_class_id === null) continue;
     claimable.set(queue_class_id, (claimable.get(queue_class_id) ?? 0) + 1);
   }
-  deps.db.afterCommit(() => {
-    deps.hub.raise('unsequenced');
-    for (const [queue_class_id, count] of claimable) deps.hub.raise('work', queue_class_id, count);
+  db.afterCommit(() => {
+    for (const [queue_class_id, count] of claimable) hub.raise('work', queue_class_id, count);
+    hub.raise('unsequenced');
   });
+};
+
+const demandOf = ({ principal, body }: Creation) => ({
+  workspace_id: principal.workspace_id,
+  assigned_to: body.assigned_to ?? null,
+  required_tags: normalizeTags(body.required_tags ?? []),
+  executor: body.executor ?? null,
+});
+
+const boundTo = (creation: Creation, binding: Binding): Bound => {
+  const { assigned_to, required_tags } = demandOf(creation);
+  const queued = assigned_to === null ? ('inbox' as const) : ('assigned' as const);
+  return { ...creation, required_tags, status: creation.body.status === 'backlog' ? 'backlog' : queued, binding };
+};
+
+/** What is for anybody, and demands what was demanded before, needs no look at the database; null if one does. */
+const bindKnown = ({ classes }: Deps, creations: Creation[]): Bound[] | null => {
+  const bound: Bound[] = [];
+  for (const creation of creations) {
+    const { assigned_to, ...demand } = demandOf(creation);
+    const queue_class_id =
+      assigned_to === null ? classes.find({ ...demand, kind: 'task', assigned_agent_id: null }) : null;
+    if (queue_class_id === null) return null;
+    bound.push(boundTo(creation, { assigned_agent_id: null, queue_class_id }));
+  }
+  return bound;
 };
 
 /** Names and classes are locked in one order, so that two batches do not wait for each other. */
 const bindAll = async (deps: Deps, creations: Creation[]): Promise<Bound[]> => {
   const bound = new Map<Creation, Bound>();
-  const keyOf = ({ principal, body }: Creation) =>
-    JSON.stringify([principal.workspace_id, body.assigned_to, body.required_tags, body.executor]);
-  for (const creation of creations.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))) {
-    const { principal, body } = creation;
-    const assigned_to = body.assigned_to ?? null;
-    const required_tags = normalizeTags(body.required_tags ?? []);
-    const target = {
-      workspace_id: principal.workspace_id,
-      assigned_to,
-      required_tags,
-      executor: body.executor ?? null,
-    };
-    const binding = await bindTask(deps, target);
-    const status = body.status === 'backlog' ? 'backlog' : assigned_to === null ? 'inbox' : 'assigned';
-    bound.set(creation, { ...creation, required_tags, status, binding });
-  }
+  const keyOf = (creation: Creation) => JSON.stringify(demandOf(creation));
+  for (const creation of creations.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)))
+    bound.set(creation, boundTo(creation, await bindTask(deps, demandOf(creation))));
   return creations.map((creation) => bound.get(creation) as Bound); // each was bound above
-};
-
-/** In the order given: identities are assigned, and rows answered, as the ordered select delivers them. */
-const insertTasks = ({ sql }: Database, bound: Bound[]) => {
-  const rows = bound.map(({ principal, body, required_tags, status, binding }) => ({
-    workspace_id: principal.workspace_id,
-    title: body.title,
-    description: body.description ?? '',
-    status,
-    priority: body.priority ?? 'medium',
-    due_date: body.due_date ?? null,
-    tags: body.tags ?? [],
-    required_tags,
-    assigned_to: body.assigned_to ?? null,
-    ...binding,
-    executor: body.executor ?? null,
-    model: body.model ?? null,
-    timeout_s: body.timeout_s ?? 3600,
-    not_before: body.not_before ?? null,
-    start_by: body.start_by ?? null,
-    concurrency_key: body.concurrency_key ?? null,
-    concurrency_limit: body.concurrency_limit ?? 1,
-    on_host_loss: body.on_host_loss ?? 'requeue',
-    review: body.review ?? 'auto',
-    metadata: body.metadata ?? {},
-    created_by: principalLabel(principal),
-  }));
-  return writtenRows(
-    sql,
-    sql`
-    with at as materialized (select flotilla_now() as now)
-    insert into tasks (workspace_id, title, description, status, priority, due_date, tags, required_tags, assigned_to, assigned_agent_id,
-      queue_class_id, executor, model, timeout_s, start_by, concurrency_key, concurrency_limit, not_before, deferred_until, on_host_loss, review, metadata, created_by,
-      created_at, updated_at)
-    select workspace_id, title, description, status, priority, due_date, tags, required_tags, assigned_to, assigned_agent_id,
-      queue_class_id, executor, model, timeout_s, start_by, concurrency_key, concurrency_limit, not_before, case when not_before > now then not_before end,
-      on_host_loss, review, metadata, created_by, now, now
-    from at, rows from (jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as (workspace_id bigint, title text, description text, status text,
-      priority text, due_date timestamptz, tags text[], required_tags text[], assigned_to text, assigned_agent_id bigint, queue_class_id bigint,
-      executor text, model text, timeout_s int, start_by timestamptz, concurrency_key text, concurrency_limit int, not_before timestamptz, on_host_loss text, review text, metadata jsonb, created_by text))
-      with ordinality order by ordinality`,
-  );
 };

@@ -9,7 +9,8 @@ import type { Principal } from '../principal.ts';
 import { searchTasks } from './search/list.ts';
 import { explainWaiting } from './waiting-for.ts';
 
-type Row = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
+/** What is stored of the API's task; the rest is said about it. */
+export type TaskFacts = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
   workspace_id: number;
   queue_class_id: number | null;
   key_blocked: boolean;
@@ -45,7 +46,7 @@ const visible = (sql: Sql, principal: Principal) => {
   return base;
 };
 
-const present = async (deps: Deps, rows: Row[], max_age_ms = 0): Promise<Task[]> => {
+const present = async (deps: Deps, rows: TaskFacts[], max_age_ms = 0): Promise<Task[]> => {
   const waiting = await explainWaiting(deps, rows, max_age_ms);
   return rows.map(({ workspace_id: _workspace, queue_class_id: _class, key_blocked: _blocked, ...row }) => ({
     ...row,
@@ -67,7 +68,7 @@ const sentence = (row: Pick<Task, 'status' | 'cancel_requested_at' | 'claimed_by
 export const getTask = async (deps: Deps, principal: Principal, id: number): Promise<Task> => {
   const { sql } = deps.db;
   const rows = await sql<
-    Row[]
+    TaskFacts[]
   >`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = ${id} and ${visible(sql, principal)}`;
   const [task] = await present(deps, rows);
   if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
@@ -77,12 +78,8 @@ export const getTask = async (deps: Deps, principal: Principal, id: number): Pro
 /** What one creation saw of the agents serves those of the next second: a fleet has thousands, and a hand-over takes 3 ms. */
 const BURST_MS = 1_000;
 
-/** What `insert into tasks …` makes, in the order of its ids, without a second look at the table. */
-export const writtenRows = (sql: Sql, insert: ReturnType<typeof columns>): Promise<Row[]> => sql<Row[]>`
-  with t as (${insert} returning *) select ${columns(sql)} from t ${joins(sql)} order by t.id`;
-
 /** Tasks that were just made, for whoever made them. Why they wait may be that old: reading them again is exact. */
-export const presentNew = (deps: Deps, rows: Row[]): Promise<Task[]> => present(deps, rows, BURST_MS);
+export const presentNew = (deps: Deps, rows: TaskFacts[]): Promise<Task[]> => present(deps, rows, BURST_MS);
 
 /** The workspace's task exists and the principal may see it, or 404; for verbs that need no more of it than this. */
 export const requireTask = async (deps: Deps, principal: Principal, id: number): Promise<VisibleTask> => {
@@ -120,7 +117,7 @@ const matching = (sql: Sql, principal: Principal, filters: TaskFilters) => sql`
 export const listTasks = async (deps: Deps, principal: Principal, query: List): Promise<Page> => {
   const { sql } = deps.db;
   if (query.search !== undefined) return listFound(deps, principal, { ...query, search: query.search });
-  const rows = await sql<Row[]>`
+  const rows = await sql<TaskFacts[]>`
     select ${columns(sql)} from tasks t ${joins(sql)}
     where ${matching(sql, principal, query)} and t.id < ${decodeCursor(query.cursor)}
     order by t.id desc limit ${query.limit + 1}`;
@@ -136,7 +133,7 @@ export const listSlice = async (
 ): Promise<Task[]> => {
   const { words } = slice;
   if (words === null) return [];
-  const read = (sql: Sql) => sql<Row[]>`
+  const read = (sql: Sql) => sql<TaskFacts[]>`
     select ${columns(sql)} from tasks t ${joins(sql)}
     where ${matching(sql, principal, slice)} and t.id < ${slice.before}
       ${words === undefined ? sql`` : sql`and t.id in (select task_id from task_search where document @@ ${words}::tsquery)`}
@@ -155,7 +152,9 @@ const listFound = async (deps: Deps, principal: Principal, query: List & { searc
       left join agents claimer on claimer.id = t.claimed_by_agent_id
       where ${matching(sql, principal, query)}`,
   );
-  const rows = await sql<Row[]>`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = any(${ids}::bigint[])`;
+  const rows = await sql<
+    TaskFacts[]
+  >`select ${columns(sql)} from tasks t ${joins(sql)} where t.id = any(${ids}::bigint[])`;
   const byId = new Map((await present(deps, rows)).map((task) => [task.id, task]));
   return { tasks: ids.flatMap((id) => byId.get(id) ?? []), next_cursor };
 };

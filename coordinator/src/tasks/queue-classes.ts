@@ -34,6 +34,8 @@ export const classMatches = (c: QueueClass, agent: Matchable): boolean =>
 export const normalizeTags = (tags: string[]): string[] => [...new Set(tags)].toSorted();
 
 export type QueueClasses = {
+  /** The class, if this coordinator knows it. */
+  find(key: Omit<QueueClass, 'id'>): number | null;
   /** Finds or creates the class; inside the caller's transaction. */
   intern(db: Database, key: Omit<QueueClass, 'id'>): Promise<number>;
   /** Looks for classes that other coordinators made, unless it just did and nobody spoke of an unknown one since. */
@@ -93,7 +95,14 @@ export const createQueueClasses = (): QueueClasses => {
     return ids;
   };
 
+  const normalized = (given: Omit<QueueClass, 'id'>) => ({
+    ...given,
+    required_tags: normalizeTags(given.required_tags),
+  });
+  const find: QueueClasses['find'] = (given) => byKey.get(keyOf(normalized(given))) ?? null;
+
   return {
+    find,
     get: (id) => {
       const known = byId.get(id) ?? null;
       if (known === null) refreshed_at = -Infinity;
@@ -117,9 +126,9 @@ export const createQueueClasses = (): QueueClasses => {
       }
     },
     intern: async (db, given) => {
-      const key = { ...given, required_tags: normalizeTags(given.required_tags) };
-      const known = byKey.get(keyOf(key));
-      if (known !== undefined) return known;
+      const known = find(given);
+      if (known !== null) return known;
+      const key = normalized(given);
       const [made] = await db.sql<{ id: number }[]>`
         insert into queue_classes (workspace_id, kind, assigned_agent_id, required_tags, executor)
         values (${key.workspace_id}, ${key.kind}, ${key.assigned_agent_id}, ${key.required_tags}::text[], ${key.executor})

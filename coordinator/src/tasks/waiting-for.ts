@@ -33,6 +33,17 @@ type AgentFacts = {
   free: number;
 };
 
+/** What decides for the tasks of one workspace, as of one moment. */
+export type WorkspaceFacts = {
+  read_at: number;
+  paused: boolean;
+  agents: AgentFacts[];
+  /** What was found out about tasks that demand the same: each takes a look at every agent, and a burst asks for one thing. */
+  by_demand: Map<string, WaitingFor>;
+};
+/** What was last read of each workspace: thousands of rows, that a burst of creations would read each time. */
+export type WorkspaceFactsCache = Map<number, WorkspaceFacts>;
+
 /**
  * Computed when read, from the same facts that claiming uses: an answer is never older than the request, unless the
  * caller takes facts of the last `max_age_ms`.
@@ -43,36 +54,37 @@ export const explainWaiting = async (
   max_age_ms = 0,
 ): Promise<Map<number, WaitingFor>> => {
   const queued = tasks.filter((task) => ['backlog', 'inbox', 'assigned'].includes(task.status));
-  if (queued.length === 0) return new Map();
   const workspace_ids = [...new Set(queued.map((task) => task.workspace_id))];
-  const [paused, agents] = await Promise.all([
-    loadPaused(deps, workspace_ids),
-    recentAgents(deps, workspace_ids, max_age_ms),
-  ]);
+  const facts = await recentFacts(deps, workspace_ids, max_age_ms);
   return new Map(
-    queued.map((task) => [
-      task.id,
-      explain(
-        task,
-        paused.has(task.workspace_id),
-        agents.filter((agent) => agent.workspace_id === task.workspace_id),
-      ),
-    ]),
+    queued.flatMap((task) => {
+      const known = facts.get(task.workspace_id);
+      return known === undefined ? [] : [[task.id, explain(task, known)]];
+    }),
   );
 };
 
-/** What was last read of the agents of a workspace: thousands of rows, that a burst of creations would read each time. */
-export type AgentFactsCache = Map<number, { read_at: number; agents: AgentFacts[] }>;
-
-const recentAgents = async (deps: Deps, workspace_ids: number[], max_age_ms: number): Promise<AgentFacts[]> => {
+const recentFacts = async (
+  deps: Deps,
+  workspace_ids: number[],
+  max_age_ms: number,
+): Promise<Map<number, WorkspaceFacts>> => {
   const now = performance.now();
-  const stale = workspace_ids.filter((id) => now - (deps.agent_facts.get(id)?.read_at ?? -Infinity) >= max_age_ms);
-  if (stale.length > 0) {
-    const loaded = await loadAgents(deps, stale);
-    for (const id of stale)
-      deps.agent_facts.set(id, { read_at: now, agents: loaded.filter((agent) => agent.workspace_id === id) });
+  const facts = new Map<number, WorkspaceFacts>();
+  for (const id of workspace_ids) {
+    const known = deps.workspace_facts.get(id);
+    if (known !== undefined && now - known.read_at < max_age_ms) facts.set(id, known);
   }
-  return workspace_ids.flatMap((id) => deps.agent_facts.get(id)?.agents ?? []);
+  const stale = workspace_ids.filter((id) => !facts.has(id));
+  if (stale.length === 0) return facts;
+  const [paused, agents] = await Promise.all([loadPaused(deps, stale), loadAgents(deps, stale)]);
+  for (const id of stale) {
+    const of_it = agents.filter((agent) => agent.workspace_id === id);
+    const read = { read_at: now, paused: paused.has(id), agents: of_it, by_demand: new Map<string, WaitingFor>() };
+    deps.workspace_facts.set(id, read);
+    facts.set(id, read);
+  }
+  return facts;
 };
 
 const loadPaused = async (deps: Deps, workspace_ids: number[]): Promise<Set<number>> => {
@@ -120,13 +132,13 @@ const shorten = (text: string): string => {
   return start.length < line.length ? `${start}…` : line;
 };
 
-const explain = (task: Waiting, paused: boolean, agents: AgentFacts[]): WaitingFor => {
+const explain = (task: Waiting, facts: WorkspaceFacts): WaitingFor => {
   if (task.status === 'backlog') return say('backlog', 'It is parked in the backlog; move it to the inbox.');
   if (task.asked_comment_id !== null) {
     const asked = shorten(task.question ?? '');
     return say('answer', `It waits for a person to answer comment ${task.asked_comment_id}: "${asked}"`);
   }
-  if (paused) return say('paused', 'The workspace is paused; `flotilla resume` ends that.');
+  if (facts.paused) return say('paused', 'The workspace is paused; `flotilla resume` ends that.');
   if (task.key_blocked) {
     const most = task.concurrency_limit === 1 ? 'One task' : `${task.concurrency_limit} tasks`;
     return say('concurrency_key', `${most} with the key ${task.concurrency_key} may run at a time, and so many do.`);
@@ -139,8 +151,17 @@ const explain = (task: Waiting, paused: boolean, agents: AgentFacts[]): WaitingF
   if (task.assigned_to !== null && task.assigned_agent_id === null) {
     return say('unknown_agent', `It is assigned to ${task.assigned_to}, and no agent of that name is registered.`);
   }
+  return explainByAgents(task, facts);
+};
+
+const explainByAgents = (task: Waiting, { agents, by_demand }: WorkspaceFacts): WaitingFor => {
+  const demand = JSON.stringify([task.assigned_agent_id, task.executor, task.required_tags]);
+  const known = by_demand.get(demand);
+  if (known !== undefined) return known;
   const named = agents.find((agent) => agent.id === task.assigned_agent_id);
-  return named === undefined ? explainPool(task, agents) : explainNamed(task, named);
+  const found = named === undefined ? explainPool(task, agents) : explainNamed(task, named);
+  by_demand.set(demand, found);
+  return found;
 };
 
 /** What the task demands and the agent has not. */

@@ -66,7 +66,7 @@ export const makeDeps = async (pool: Pool, environment: Record<string, string>):
     classes: createQueueClasses(),
     desk: createClaimDesk(),
     batches: createBatches(),
-    agent_facts: new Map(),
+    workspace_facts: new Map(),
     event_reads: createSharedReads(hub),
     isDiskLow: () => Promise.resolve(false),
     believed: createBelieved(),

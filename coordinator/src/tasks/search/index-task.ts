@@ -20,17 +20,11 @@ export const indexTask = async (db: Database, task_id: number): Promise<void> =>
   if (texts !== undefined) await writeWords(db, task_id, texts);
 };
 
-type NewTask = { id: number; workspace_id: number; title: string; description?: string };
-
-/** The words of tasks that were just made, from what is at hand, in one statement. */
-export const indexNewTasks = async ({ sql }: Database, made: NewTask[]): Promise<void> => {
-  const descriptions = made.map(({ description = '' }) => foldCase(description.slice(0, INDEXED_CHARACTERS)));
-  await sql`
-    insert into task_search (task_id, workspace_id, document)
-    select id, workspace_id, setweight(to_tsvector('simple', title), 'A') || setweight(to_tsvector('simple', description), 'B')
-    from unnest(${made.map(({ id }) => id)}::bigint[], ${made.map(({ workspace_id }) => workspace_id)}::bigint[],
-      ${made.map(({ title }) => foldCase(title))}::text[], ${descriptions}::text[]) as t (id, workspace_id, title, description)`;
-};
+/** The words of a task that was just made, as its insert takes them. */
+export const newWords = ({ title, description = '' }: { title: string; description?: string }) => ({
+  title: foldCase(title),
+  description: foldCase(description.slice(0, INDEXED_CHARACTERS)),
+});
 
 const writeWords = async ({ sql }: Database, task_id: number, { title, description, said }: Texts): Promise<void> => {
   await sql`
