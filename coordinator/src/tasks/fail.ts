@@ -34,7 +34,7 @@ export const failTask = async (
       session_id: body.session_id ?? null,
       report_digest: digest,
     });
-    await storeReportExtras(db, [{ held, report: body }]);
+    await storeReportExtras(db, { held, report: body });
     const status = await returnTask(db, held.task, {
       counter: body.retryable ? 'dispatch_attempts' : null,
       failure,

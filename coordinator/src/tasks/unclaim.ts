@@ -19,7 +19,7 @@ export const unclaimTask = (
     if (held.attempt.state === 'released') return null;
     if (!held.live) throw leaseLost(held);
     await endAttempt(db, held.attempt, { state: 'released', failure: { kind: 'released', message: body.reason } });
-    await storeReportExtras(db, [{ held, report: { log_sizes: body.log_sizes } }]);
+    await storeReportExtras(db, { held, report: { log_sizes: body.log_sizes } });
     const defer_ms = (body.retry_after_s ?? 0) * 1000;
     await returnTask(db, held.task, { counter: null, failure: null, defer_ms, event: 'task.released' });
     announceEnded({ ...deps, db }, [held.task]);

@@ -33,7 +33,7 @@ export const askPerson = async (
       session_id: body.session_id ?? null,
       report_digest: digest,
     });
-    await storeReportExtras(db, [{ held, report: body }]);
+    await storeReportExtras(db, { held, report: body });
     const mentions = await knownMentions(db.sql, task.workspace_id, body.question);
     const said = { task_id: task.id, reply_to: null, text: body.question, mentions, question: true };
     const asked_comment_id = await insertComment(db, principal, said);
