@@ -1,3 +1,5 @@
+import type { IncomingMessage } from 'node:http';
+
 import { AppError, type Route } from '@flotilla/shared';
 import type { Context, Hono } from 'hono';
 import { z } from 'zod';
@@ -11,7 +13,9 @@ import { checkProtocol, identify } from './principal.ts';
 import { respond } from './respond.ts';
 import { type MakeUntil, releasedAtEnd, type Until } from './until.ts';
 
-export type Environment = { Variables: { request_id: string; route: string } };
+/** What goes with one request; `incoming` is Node's side of it, which tests that call the app directly do not have. */
+export type Bindings = { request_id: string; route: string; incoming: IncomingMessage | undefined };
+export type Environment = { Bindings: Bindings };
 
 const MAX_JSON_BYTES = 1_310_720; // a resolution of 1 MB and its quoting
 const PREFIXES = ['/api/v1', '/api'];
@@ -29,11 +33,12 @@ export const implement = <R extends Route>(
   handler: Handler<R>,
   makeUntil: MakeUntil,
 ): void => {
+  const name = `${route.method} ${route.path}`;
   const query_schema = querySchema(route);
   const handle = async (c: Context<Environment>): Promise<Response> => {
-    c.set('route', `${route.method} ${route.path}`);
+    c.env.route = name;
     checkProtocol(c.req.raw.headers);
-    const principal = await identify(deps, c.req.raw.headers, c.get('request_id'));
+    const principal = await identify(deps, c.req.raw.headers, c.env.request_id);
     if (route.permission !== 'public') {
       if (principal === null)
         throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
@@ -67,7 +72,7 @@ export const implement = <R extends Route>(
     }
     if (isStream(route)) answer = releasedAtEnd(answer as AsyncIterable<unknown>, release);
     else release();
-    return respond(route, answer, c.get('request_id'));
+    return respond(route, answer, c.env.request_id);
   };
   for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);
 };
