@@ -47,7 +47,7 @@ export const implement = <R extends Route>(
     const input = {
       params: route.params?.parse(c.req.param()),
       query: query_schema?.parse(c.req.query()),
-      body: route.body === undefined ? undefined : await parseBody(deps, route, route.body, c.req.raw),
+      body: route.body === undefined ? undefined : await parseBody(deps, route, route.body, c),
     };
     requireSelf(route, principal, input.params);
     const { headers } = c.req.raw;
@@ -88,10 +88,10 @@ const parseBody = async (
   deps: Deps,
   route: Route,
   schema: z.ZodType | 'bytes' | 'stream',
-  request: Request,
+  { req, env }: Context<Environment>,
 ): Promise<unknown> => {
-  if (schema === 'stream') return request.body ?? [];
-  const bytes = await readBytes(request, route.max_bytes ?? MAX_JSON_BYTES);
+  if (schema === 'stream') return req.raw.body ?? [];
+  const bytes = await readBytes(req.raw, env.incoming, route.max_bytes ?? MAX_JSON_BYTES);
   if (schema === 'bytes') return bytes;
   const json = unwrap(route, parseJson(bytes));
   const parsed = schema.parse(json);
