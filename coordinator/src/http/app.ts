@@ -16,8 +16,9 @@ import { taskHandlers } from '../routes/tasks.ts';
 import { apiTokenHandlers, joinTokenHandlers } from '../routes/tokens.ts';
 import { workspaceHandlers } from '../routes/workspaces.ts';
 import type { Handler, Handlers } from './context.ts';
+import type { Bindings, Environment } from './environment.ts';
 import { errorAnswer, toAppError } from './errors.ts';
-import { type Bindings, type Environment, implement } from './implement.ts';
+import { implement } from './implement.ts';
 import { createRouter } from './router.ts';
 import { createUntil } from './until.ts';
 

@@ -1,6 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 
 import { AppError } from '@flotilla/shared';
+import type { Context } from 'hono';
+
+import { type Environment, headerOf } from './environment.ts';
 
 /** Deeper JSON than this is nobody's task; recursive parsers would run out of stack. */
 const MAX_DEPTH = 64;
@@ -22,20 +25,17 @@ const takeArrived = (incoming: IncomingMessage, length: number): Buffer | null =
  * Reads at most `max_bytes`; what is longer is refused without being kept. A body that says its length cannot be longer
  * than it says, and is read whole: `request.body` would build a web stream for every request, at a third of its cost.
  */
-export const readBytes = async (
-  request: Request,
-  incoming: IncomingMessage | undefined,
-  max_bytes: number,
-): Promise<Uint8Array> => {
+export const readBytes = async (c: Context<Environment>, max_bytes: number): Promise<Uint8Array> => {
+  const request = c.req.raw;
   const tooLarge = () =>
     new AppError('body_too_large', {
       sentence: `The request body is larger than ${max_bytes} bytes.`,
       details: { max_bytes },
     });
-  const declared = request.headers.get('content-length');
+  const declared = headerOf(c, 'content-length');
   if (Number(declared ?? 0) > MAX_DISCARDED_BYTES) throw tooLarge();
-  if (declared !== null && Number(declared) <= max_bytes) {
-    const arrived = incoming === undefined ? null : takeArrived(incoming, Number(declared));
+  if (declared !== undefined && Number(declared) <= max_bytes) {
+    const arrived = c.env.incoming === undefined ? null : takeArrived(c.env.incoming, Number(declared));
     return arrived ?? new Uint8Array(await request.arrayBuffer());
   }
   const chunks: Uint8Array[] = [];

@@ -2,7 +2,7 @@ import { AppError } from '@flotilla/shared';
 import type { Hono } from 'hono';
 
 import type { Deps } from '../deps.ts';
-import type { Environment } from '../http/implement.ts';
+import type { Environment } from '../http/environment.ts';
 import { openApiDocument } from '../http/openapi.ts';
 import { readRoom } from '../operations/disk.ts';
 import { readGauges } from '../operations/gauges.ts';
