@@ -1,4 +1,4 @@
-import { AppError, type Route } from '@flotilla/shared';
+import { AppError, type Route, type RoutePermission } from '@flotilla/shared';
 import type { Context, Hono } from 'hono';
 import { z } from 'zod';
 
@@ -38,11 +38,7 @@ export const implement = <R extends Route>(
     c.env.route = name;
     checkProtocol(c);
     const principal = await identify(deps, c);
-    if (permission !== 'public') {
-      if (principal === null)
-        throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
-      requirePermission(principal, permission);
-    }
+    requireAllowed(principal, permission);
     const input = {
       params: params_schema?.parse(c.req.param()),
       query: query_schema?.parse(c.req.query()),
@@ -75,6 +71,14 @@ export const implement = <R extends Route>(
     return respond(route, answer, c.env.request_id);
   };
   for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);
+};
+
+/** Public routes are for anybody. */
+const requireAllowed = (principal: Principal | null, permission: RoutePermission): void => {
+  if (permission === 'public') return;
+  if (principal === null)
+    throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
+  requirePermission(principal, permission);
 };
 
 /** Their handlers answer a generator of what is sent. */
