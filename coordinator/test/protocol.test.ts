@@ -11,6 +11,7 @@ import {
   type Role,
   roleGrants,
   type Route,
+  sleep,
 } from '@flotilla/shared';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 
@@ -214,6 +215,45 @@ describe('errors', () => {
       expect(await readAll(socket)).toMatch(/^HTTP\/1.1 413 /);
     }
   });
+});
+
+test('a body is read whole however it is cut on its way, and so is the next request of its connection', async () => {
+  const config = { ...app.deps.config, FLOTILLA_HOST: '127.0.0.1', FLOTILLA_PORT: 0 };
+  const server = await startHttp({ ...app.deps, config });
+  onTestFinished(() => server.close());
+  const { hostname, port } = new URL(server.url);
+  const bytesOf = (title: string, length: 'declared' | 'chunked', more = '') => {
+    const body = JSON.stringify({ title, description: 'ü'.repeat(2000) });
+    const size = Buffer.byteLength(body);
+    const head = `POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${app.admin_token}\r\n${more}`;
+    return length === 'declared'
+      ? Buffer.from(`${head}Content-Length: ${size}\r\n\r\n${body}`)
+      : Buffer.from(`${head}Transfer-Encoding: chunked\r\n\r\n${size.toString(16)}\r\n${body}\r\n0\r\n\r\n`);
+  };
+  const ask = async (pieces: Buffer[]) => {
+    const socket = createConnection({ port: Number(port), host: hostname, noDelay: true });
+    for (const piece of pieces) {
+      await new Promise((resolve) => socket.write(piece, resolve));
+      await sleep(5, new AbortController().signal);
+    }
+    return readAll(socket);
+  };
+  for (const length of ['declared', 'chunked'] as const) {
+    const first = bytesOf('the first', length);
+    const last = bytesOf('the last', length, 'Connection: close\r\n');
+    const body_at = first.indexOf('\r\n\r\n') + 4;
+    for (const cuts of [[], [10], [body_at], [body_at + 1], [body_at, body_at + 2000], [first.length - 1]]) {
+      const edges = [0, ...cuts, first.length];
+      const pieces = edges.slice(1).map((to, index) => first.subarray(edges[index], to));
+      const answers = await ask(cuts.length === 0 ? [Buffer.concat([first, last])] : [...pieces, last]);
+      expect(answers.match(/HTTP\/1.1 \d+|"title":"[^"]*"/g)).toEqual([
+        'HTTP/1.1 201',
+        '"title":"the first"',
+        'HTTP/1.1 201',
+        '"title":"the last"',
+      ]);
+    }
+  }
 });
 
 describe('versions', () => {

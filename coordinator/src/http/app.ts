@@ -16,9 +16,10 @@ import { taskHandlers } from '../routes/tasks.ts';
 import { apiTokenHandlers, joinTokenHandlers } from '../routes/tokens.ts';
 import { workspaceHandlers } from '../routes/workspaces.ts';
 import type { Handler, Handlers } from './context.ts';
+import type { Bindings, Environment } from './environment.ts';
 import { errorAnswer, toAppError } from './errors.ts';
-import { type Environment, implement } from './implement.ts';
-import { jsonResponse } from './respond.ts';
+import { implement } from './implement.ts';
+import { createRouter } from './router.ts';
 import { createUntil } from './until.ts';
 
 const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
@@ -37,24 +38,29 @@ const handlers: { [G in keyof typeof api]: Handlers<(typeof api)[G]> } = {
 
 const answerError = (error: AppError, request_id: string): Response => {
   const { status, body, headers } = errorAnswer(error, request_id);
-  return jsonResponse(status, body, { 'cache-control': 'no-store', 'x-request-id': request_id, ...headers });
+  return new Response(JSON.stringify(body), { status, headers });
+};
+
+/**
+ * Around every request, from its id to its duration. Not a middleware: beside one, Hono composes the handler of each request
+ * anew.
+ */
+const observe = (app: Hono<Environment>, { metrics }: Deps): void => {
+  const { fetch } = app;
+  app.fetch = async (request, sockets: Partial<Bindings> = {}) => {
+    const env: Bindings = { request_id: randomUUID(), route: 'unknown', incoming: sockets.incoming };
+    const started = performance.now();
+    const response = await fetch(request, env);
+    metrics.requests.observe(env.route, response.status, (performance.now() - started) / 1000);
+    return response;
+  };
 };
 
 /** The whole HTTP surface: request id, metrics, the contract's routes, the operators' pages, one catch-all for errors. */
 export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> => {
-  const app = new Hono<Environment>();
+  const app = new Hono<Environment>({ router: createRouter() });
   const makeUntil = createUntil(stopping);
-
-  app.use(async (c, next) => {
-    c.set('request_id', randomUUID());
-    c.set('route', 'unknown');
-    const started = performance.now();
-    await next();
-    deps.metrics.requests.observe(
-      { route: c.get('route'), status: String(c.res.status) },
-      (performance.now() - started) / 1000,
-    );
-  });
+  observe(app, deps);
 
   for (const [resource, routes] of Object.entries(api)) {
     const group = handlers[resource as keyof typeof api] as Record<string, Handler<Route>>; // same keys, see the type of `handlers`
@@ -72,17 +78,17 @@ export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> 
         sentence: `There is no ${c.req.method} ${c.req.path}.`,
         hint: 'the contract is at /api/v1/openapi.json',
       }),
-      c.get('request_id'),
+      c.env.request_id,
     );
   });
 
   app.onError((thrown, c) => {
     const error = toAppError(thrown);
-    const request_id = c.get('request_id');
+    const request_id = c.env.request_id;
     if (error.code === 'internal')
-      deps.log.error({ error: thrown, request_id, route: c.get('route') }, 'a request failed');
+      deps.log.error({ error: thrown, request_id, route: c.env.route }, 'a request failed');
     else if (error.code === 'unavailable')
-      deps.log.warn({ error: thrown, request_id, route: c.get('route') }, 'the database did not answer');
+      deps.log.warn({ error: thrown, request_id, route: c.env.route }, 'the database did not answer');
     return answerError(error, request_id);
   });
   return app;

@@ -73,7 +73,12 @@ export const errorAnswer = (
   const body: ErrorBody = { error: error.message, code: error.code, request_id };
   if (error.hint !== undefined) body.hint = error.hint;
   if (error.details !== undefined) body.details = error.details;
-  const headers: Record<string, string> = status === 503 ? { 'retry-after': '1' } : {};
+  const headers: Record<string, string> = {
+    'content-type': 'application/json',
+    'cache-control': 'no-store',
+    'x-request-id': request_id,
+  };
+  if (status === 503) headers['retry-after'] = '1';
   if (status === 401) headers['www-authenticate'] = 'Bearer realm="flotilla"';
   return { status, body, headers };
 };

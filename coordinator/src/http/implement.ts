@@ -1,4 +1,4 @@
-import { AppError, type Route } from '@flotilla/shared';
+import { AppError, type Route, type RoutePermission } from '@flotilla/shared';
 import type { Context, Hono } from 'hono';
 import { z } from 'zod';
 
@@ -6,12 +6,11 @@ import type { Deps } from '../deps.ts';
 import { type Caller, type Principal, requirePermission } from '../principal.ts';
 import { parseJson, readBytes } from './body.ts';
 import type { Handler, PublicCall } from './context.ts';
+import { type Environment, headerOf } from './environment.ts';
 import { runOnce } from './idempotency.ts';
 import { checkProtocol, identify } from './principal.ts';
 import { respond } from './respond.ts';
 import { type MakeUntil, releasedAtEnd, type Until } from './until.ts';
-
-export type Environment = { Variables: { request_id: string; route: string } };
 
 const MAX_JSON_BYTES = 1_310_720; // a resolution of 1 MB and its quoting
 const PREFIXES = ['/api/v1', '/api'];
@@ -29,25 +28,25 @@ export const implement = <R extends Route>(
   handler: Handler<R>,
   makeUntil: MakeUntil,
 ): void => {
+  // Taken out of the route here: with fifty routes of as many shapes, each look at one costs a search.
+  const { params: params_schema, body: body_schema, permission } = route;
+  const name = `${route.method} ${route.path}`;
   const query_schema = querySchema(route);
+  const creates = route.creates === true;
+  const streams = isStream(route);
   const handle = async (c: Context<Environment>): Promise<Response> => {
-    c.set('route', `${route.method} ${route.path}`);
-    checkProtocol(c.req.raw.headers);
-    const principal = await identify(deps, c.req.raw.headers, c.get('request_id'));
-    if (route.permission !== 'public') {
-      if (principal === null)
-        throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
-      requirePermission(principal, route.permission);
-    }
+    c.env.route = name;
+    checkProtocol(c);
+    const principal = await identify(deps, c);
+    requireAllowed(principal, permission);
     const input = {
-      params: route.params?.parse(c.req.param()),
+      params: params_schema?.parse(c.req.param()),
       query: query_schema?.parse(c.req.query()),
-      body: route.body === undefined ? undefined : await parseBody(deps, route, route.body, c.req.raw),
+      body: body_schema === undefined ? undefined : await parseBody(deps, route, body_schema, c),
     };
-    requireSelf(route, principal, input.params);
-    const { headers } = c.req.raw;
-    const if_match = readIfMatch(headers);
-    const last_event_id = readLastEventId(headers);
+    if (permission === 'agent:self') requireSelf(principal, input.params);
+    const if_match = readIfMatch(c);
+    const last_event_id = readLastEventId(c);
     let until: Until | null = null;
     const caller: Caller = {
       gone: () => c.req.raw.signal.aborted,
@@ -55,21 +54,31 @@ export const implement = <R extends Route>(
     };
     const run = (within: Deps) =>
       (handler as unknown as AnyHandler)({ deps: within, principal, input, caller, if_match, last_event_id });
-    const key = c.req.header('idempotency-key');
-    const once = route.creates === true && key !== undefined && principal !== null;
+    const key = creates && principal !== null ? headerOf(c, 'idempotency-key') : undefined;
     let answer: unknown;
     const release = () => until?.release();
     try {
-      answer = once ? await runOnce(deps, principal, { key, route, body: input.body }, run) : await run(deps);
+      answer =
+        key === undefined || principal === null
+          ? await run(deps)
+          : await runOnce(deps, principal, { key, route, body: input.body }, run);
     } catch (error) {
       release();
       throw error;
     }
-    if (isStream(route)) answer = releasedAtEnd(answer as AsyncIterable<unknown>, release);
+    if (streams) answer = releasedAtEnd(answer as AsyncIterable<unknown>, release);
     else release();
-    return respond(route, answer, c.get('request_id'));
+    return respond(route, answer, c.env.request_id);
   };
   for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);
+};
+
+/** Public routes are for anybody. */
+const requireAllowed = (principal: Principal | null, permission: RoutePermission): void => {
+  if (permission === 'public') return;
+  if (principal === null)
+    throw new AppError('unauthenticated', { hint: 'send Authorization: Bearer <token>, or x-api-key' });
+  requirePermission(principal, permission);
 };
 
 /** Their handlers answer a generator of what is sent. */
@@ -83,10 +92,10 @@ const parseBody = async (
   deps: Deps,
   route: Route,
   schema: z.ZodType | 'bytes' | 'stream',
-  request: Request,
+  c: Context<Environment>,
 ): Promise<unknown> => {
-  if (schema === 'stream') return request.body ?? [];
-  const bytes = await readBytes(request, route.max_bytes ?? MAX_JSON_BYTES);
+  if (schema === 'stream') return c.req.raw.body ?? [];
+  const bytes = await readBytes(c, route.max_bytes ?? MAX_JSON_BYTES);
   if (schema === 'bytes') return bytes;
   const json = unwrap(route, parseJson(bytes));
   const parsed = schema.parse(json);
@@ -109,13 +118,13 @@ const countUnknown = (deps: Deps, route: Route, given: unknown, parsed: unknown)
 };
 
 /** `agent:self` routes name an agent in their path; another agent's record does not exist for this one. */
-const requireSelf = (route: Route, principal: Principal | null, params: Record<string, unknown> | undefined): void => {
-  if (route.permission === 'agent:self' && principal?.id !== params?.id) throw new AppError('not_found');
+const requireSelf = (principal: Principal | null, params: Record<string, unknown> | undefined): void => {
+  if (principal?.id !== params?.id) throw new AppError('not_found');
 };
 
-const readIfMatch = (headers: Headers): number | undefined => {
-  const header = headers.get('if-match');
-  if (header === null || header === '*') return undefined;
+const readIfMatch = (c: Context<Environment>): number | undefined => {
+  const header = headerOf(c, 'if-match');
+  if (header === undefined || header === '*') return undefined;
   const version = Number(/^(?:W\/)?"?(\d{1,15})"?$/.exec(header)?.[1] ?? Number.NaN);
   if (Number.isNaN(version))
     throw new AppError('invalid_input', {
@@ -124,9 +133,9 @@ const readIfMatch = (headers: Headers): number | undefined => {
   return version;
 };
 
-const readLastEventId = (headers: Headers): number | undefined => {
-  const header = headers.get('last-event-id');
-  if (header === null || header === '') return undefined;
+const readLastEventId = (c: Context<Environment>): number | undefined => {
+  const header = headerOf(c, 'last-event-id');
+  if (header === undefined || header === '') return undefined;
   if (!/^\d{1,15}$/.test(header))
     throw new AppError('invalid_input', { sentence: 'Last-Event-ID: use the id of the last event, unchanged' });
   return Number(header);

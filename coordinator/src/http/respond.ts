@@ -5,8 +5,6 @@ import type { Chunk } from '../events/frames.ts';
 import { Repeated } from './context.ts';
 import { downloadHeaders } from './download.ts';
 
-const NO_STORE = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
-
 /** Bytes of a generator as a response body; cancelling the body ends the generator. */
 const streamOf = (chunks: AsyncIterable<Uint8Array>): ReadableStream => ReadableStream.from(chunks);
 
@@ -40,19 +38,22 @@ export const liveStreamOf = (chunks: AsyncIterable<Uint8Array>, stalled_ms = STA
 };
 
 /** The row version of a resource, for If-Match. */
-const etagOf = (answer: unknown): Record<string, string> => {
-  if (typeof answer !== 'object' || answer === null) return {};
+const versionOf = (answer: unknown): number | null => {
+  if (typeof answer !== 'object' || answer === null) return null;
   const version = 'row_version' in answer ? answer.row_version : 'version' in answer ? answer.version : null;
-  return typeof version === 'number' ? { etag: `"${version}"` } : {};
+  return typeof version === 'number' ? version : null;
 };
-
-/** JSON as text with plain headers: the server writes exactly this form without going through a stream. */
-export const jsonResponse = (status: number, body: unknown, headers: Record<string, string>): Response =>
-  new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', ...headers } });
 
 /** Turns what a handler answered into the response its route promises. Null where JSON was promised is 204. */
 export const respond = (route: Route, answer: unknown, request_id: string): Response => {
-  const headers = { ...NO_STORE, 'x-request-id': request_id };
+  if (answer instanceof Repeated) return respond({ ...route, status: 200 }, answer.answer, request_id);
+  // Plain headers beside a text: the server writes exactly this form without going through a stream. Grown by assignment:
+  // a copy that adds fields costs V8 a change of shape, 0.3–1 µs each.
+  const headers: Record<string, string> = {
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'x-request-id': request_id,
+  };
   if (route.output === 'text') {
     // The handler's type for text routes is a byte generator.
     return new Response(streamOf(answer as AsyncIterable<Uint8Array>), {
@@ -70,7 +71,9 @@ export const respond = (route: Route, answer: unknown, request_id: string): Resp
     const download = answer as Download;
     return new Response(streamOf(download.body), { headers: { ...headers, ...downloadHeaders(download) } });
   }
-  if (answer instanceof Repeated) return respond({ ...route, status: 200 }, answer.answer, request_id);
   if (answer === null) return new Response(null, { status: 204, headers });
-  return jsonResponse(route.status, answer, { ...headers, ...etagOf(answer) });
+  headers['content-type'] = 'application/json';
+  const version = versionOf(answer);
+  if (version !== null) headers.etag = `"${version}"`;
+  return new Response(JSON.stringify(answer), { status: route.status, headers });
 };

@@ -2,7 +2,7 @@ import { AppError } from '@flotilla/shared';
 import type { Hono } from 'hono';
 
 import type { Deps } from '../deps.ts';
-import type { Environment } from '../http/implement.ts';
+import type { Environment } from '../http/environment.ts';
 import { openApiDocument } from '../http/openapi.ts';
 import { readRoom } from '../operations/disk.ts';
 import { readGauges } from '../operations/gauges.ts';
@@ -26,7 +26,9 @@ export const mountOperations = (app: Hono<Environment>, deps: Deps): void => {
   });
   app.get('/metrics', async (c) => {
     await readGauges(deps);
-    return c.body(await deps.metrics.registry.metrics(), 200, { 'content-type': deps.metrics.registry.contentType });
+    const { registry, requests } = deps.metrics;
+    const text = `${await registry.metrics()}\n${requests.text()}`;
+    return c.body(text, 200, { 'content-type': registry.contentType });
   });
   const document = JSON.stringify(openApiDocument());
   for (const path of ['/api/v1/openapi.json', '/api/openapi.json'])

@@ -3,7 +3,7 @@ import type { Role } from '@flotilla/shared';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
 import { readAttemptToken } from './attempt-token.ts';
-import { digestSecret } from './secret.ts';
+import { digestKey, digestSecret } from './secret.ts';
 
 /** How long a token may be believed without asking the database: other coordinators see a revocation this late. */
 const BELIEVE_MS = 5_000;
@@ -49,10 +49,10 @@ export const createBelieved = (): Believed => {
 /** Who a token is, or null. Tokens are found by digest; the attempt's own by signature and live epoch. */
 export const authenticate = async (deps: Deps, token: string): Promise<Principal | null> => {
   if (token.startsWith('flt_')) return authenticateAttempt(deps, token);
-  const digest = digestSecret(token);
-  const key = digest.toString('base64');
+  const key = digestKey(token);
   const believed = deps.believed.find(key);
   if (believed !== null) return believed;
+  const digest = digestSecret(token);
   const found = await findToken(deps, digest);
   if (found === null) {
     deps.believed.drop(key);
