@@ -51,7 +51,10 @@ const observe = (app: Hono<Environment>, { metrics }: Deps): void => {
     const env: Bindings = { request_id: randomUUID(), route: 'unknown', incoming: sockets.incoming };
     const started = performance.now();
     const response = await fetch(request, env);
-    metrics.requests.observe(env.route, response.status, (performance.now() - started) / 1000);
+    metrics.requests.observe(
+      { route: env.route, status: String(response.status) },
+      (performance.now() - started) / 1000,
+    );
     return response;
   };
 };

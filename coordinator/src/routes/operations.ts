@@ -26,9 +26,7 @@ export const mountOperations = (app: Hono<Environment>, deps: Deps): void => {
   });
   app.get('/metrics', async (c) => {
     await readGauges(deps);
-    const { registry, requests } = deps.metrics;
-    const text = `${await registry.metrics()}\n${requests.text()}`;
-    return c.body(text, 200, { 'content-type': registry.contentType });
+    return c.body(await deps.metrics.registry.metrics(), 200, { 'content-type': deps.metrics.registry.contentType });
   });
   const document = JSON.stringify(openApiDocument());
   for (const path of ['/api/v1/openapi.json', '/api/openapi.json'])
