@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url';
 import { group, retry, whenAborted } from '@flotilla/shared';
 import type { Logger } from 'pino';
 
-import { sealLoop } from './audit/seal.ts';
 import { createBatches } from './batches.ts';
 import type { Config } from './config.ts';
 import { connect } from './db/client.ts';
@@ -14,16 +13,14 @@ import { runNotifications } from './db/notify.ts';
 import { provideDatabase } from './db/provide.ts';
 import type { Deps } from './deps.ts';
 import { createSharedReads } from './events/shared-reads.ts';
-import { sequencerLoop } from './events/sequencer.ts';
 import { startHttp } from './http/server.ts';
 import { createHub } from './hub.ts';
 import { runMaintenance } from './jobs/maintenance.ts';
+import { runLoops } from './loops.ts';
 import { createMetrics } from './metrics.ts';
 import { createIsDiskLow } from './operations/disk.ts';
 import { createClaimDesk } from './tasks/claim/desk.ts';
 import { markAlive } from './tasks/expire/guards.ts';
-import { dueLoop } from './tasks/expire/due.ts';
-import { aliveLoop, expireLoop } from './tasks/expire/loop.ts';
 import { createQueueClasses } from './tasks/queue-classes.ts';
 import { createBelieved } from './tokens/authenticate.ts';
 import { ensureFirstWorkspace, loadAttemptKey } from './workspaces/bootstrap.ts';
@@ -87,11 +84,7 @@ export const runCoordinator = async (
         {
           http: (until) => whenAborted(until).then(() => http.close()),
           postgres: (until) => database.supervise(until),
-          alive: (until) => aliveLoop(deps, until),
-          expire: (until) => expireLoop(deps, until),
-          due: (until) => dueLoop(deps, until),
-          sequencer: (until) => sequencerLoop(deps, until),
-          seal: (until) => sealLoop(deps, until),
+          loops: (until) => runLoops(deps, until),
           notifications: (until) => runNotifications(deps, pool, randomUUID(), until),
           maintenance: (until) => runMaintenance(deps, database.facts, until),
         },

@@ -5,10 +5,9 @@ import type { Deps } from '../../deps.ts';
 import type { Caller } from '../../principal.ts';
 import { classMatches, type Matchable } from '../queue-classes.ts';
 import { claimBatch, type ClaimRequest, type ClaimResult } from './batch.ts';
-import { findReady } from './glance.ts';
 
-/** Of the looks that nobody called for, so many only ask whether there is work; then comes one that reads everything anew. */
-const GLANCES = 5;
+/** A claim that nobody wakes looks again by itself when so many glances for all found nothing for it. */
+const GLANCES = 6;
 
 /** What may change while an agent waits: these refusals keep its claim parked. */
 const passing = new Set<ClaimResult['refused']>(['at_capacity', 'paused']);
@@ -24,7 +23,8 @@ type Waiter = { agent_id: number; agent: Matchable | null; alarm: Alarm; hint: H
 
 /**
  * Where claims wait. One parked claim per agent: a newer one ends the older. A waiter registers before its first scan,
- * so that a task created in between is not missed, and looks again every few seconds whatever hints say.
+ * so that a task created in between is not missed. Every few seconds one glance for all who wait finds what no hint told
+ * of (glance.ts), and after some of them each looks for itself: the agent may have changed.
  */
 export type ClaimDesk = {
   /** Resolves with what the agent got, empty when the wait is over or was ended. */
@@ -34,17 +34,13 @@ export type ClaimDesk = {
   /** Wakes as many matching waiters as there are tasks, longest-waiting first. */
   wake(deps: Deps, queue_class_id: number, count: number): void;
   parked(): number;
+  /** The classes that those who wait may claim from. */
+  awaited(deps: Deps): number[];
 };
 
 export const createClaimDesk = (): ClaimDesk => {
   const waiters = new Map<number, Waiter>();
   const scan = createBatcher(claimBatch, { max: 256, lanes: 2 });
-  const ready = createBatcher(findReady, { max: 512, lanes: 1 });
-
-  const mayFind = async (deps: Deps, agent: Matchable): Promise<boolean> => {
-    await deps.classes.refresh(deps.db.sql);
-    return ready(deps, deps.classes.matching(agent));
-  };
 
   const claim: ClaimDesk['claim'] = async (deps, request, wait_ms, caller) => {
     const { agent_id } = request;
@@ -55,21 +51,18 @@ export const createClaimDesk = (): ClaimDesk => {
     const deadline = performance.now() + wait_ms;
     let signal: AbortSignal | null = null;
     try {
-      for (let look = 0; ; look++) {
+      for (;;) {
         // A closed socket must not claim: its answer would reach nobody until the lease runs out.
         if (caller.gone() || waiter.ended) return { tasks: [], refused: null, agent: waiter.agent };
         const hint = waiter.hint;
         waiter.hint = null;
         const left = deadline - performance.now();
-        const glancing = hint === null && left > 0 && look % (GLANCES + 1) !== 0 ? waiter.agent : null;
-        if (glancing === null || (await mayFind(deps, glancing))) {
-          const result = await scan(deps, request);
-          waiter.agent = result.agent;
-          if (result.tasks.length > 0) return result;
-          if (hint !== null) pass(deps, hint, agent_id);
-          if (left <= 0 || (result.refused !== null && !passing.has(result.refused))) return result;
-        }
-        const rescan_ms = deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
+        const result = await scan(deps, request);
+        waiter.agent = result.agent;
+        if (result.tasks.length > 0) return result;
+        if (hint !== null) pass(deps, hint, agent_id);
+        if (left <= 0 || (result.refused !== null && !passing.has(result.refused))) return result;
+        const rescan_ms = GLANCES * deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
         signal ??= caller.until();
         await waiter.alarm.sleep(Math.min(deadline - performance.now(), rescan_ms), signal);
       }
@@ -112,5 +105,12 @@ export const createClaimDesk = (): ClaimDesk => {
     end,
     wake: (deps, queue_class_id, count) => wake(deps, { queue_class_id, tried: new Set() }, count),
     parked: () => waiters.size,
+    awaited: (deps) => {
+      const classes = new Set<number>();
+      for (const { agent } of waiters.values()) {
+        if (agent !== null) for (const id of deps.classes.matching(agent)) classes.add(id);
+      }
+      return [...classes];
+    },
   };
 };
