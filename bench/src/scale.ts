@@ -23,6 +23,9 @@ export type Scale = {
   /** How long somebody idle is watched, and left alone before that. */
   watch_ms: number;
   settle_ms: number;
+  /** The same for agentd, which uses so little that a shorter watch could not tell; what its start leaves behind is over then. */
+  agentd_watch_ms: number;
+  agentd_settle_ms: number;
   peer_jobs: number;
   peer_phases: PeerJob['phase'][];
   /** A whole `make start` per round takes as long as everything else here. */
@@ -46,6 +49,8 @@ export const FULL: Scale = {
   idle_agents: 1_000,
   watch_ms: 10_000,
   settle_ms: 3_000,
+  agentd_watch_ms: 30_000,
+  agentd_settle_ms: 15_000,
   peer_jobs: 20_000,
   peer_phases: ['add', 'drain', 'both'],
   whole_start: true,
@@ -69,6 +74,8 @@ export const SMOKE: Scale = {
   idle_agents: 10,
   watch_ms: 300,
   settle_ms: 100,
+  agentd_watch_ms: 300,
+  agentd_settle_ms: 100,
   peer_jobs: 200,
   peer_phases: ['drain', 'both'], // which adds, too
   whole_start: false,

@@ -1,4 +1,4 @@
-import { storeBeats } from './agents/heartbeat.ts';
+import { storeBeats } from './agents/store-beats.ts';
 import { createBatcher } from './db/batcher.ts';
 import { pollInRounds } from './tasks/claim/queue.ts';
 import { storeCompletions } from './tasks/complete.ts';

@@ -410,7 +410,7 @@ describe('two processes as one agent', () => {
       attempts: [{ verdict: 'renewed' }],
     });
     const before = await expiry();
-    await app.shiftClock(1_000);
+    await app.shiftClock(30_000);
     await expect(agent.beat([task], first)).rejects.toMatchObject(conflict);
     expect(await expiry()).toBe(before);
     await agent.beat([task], { ...first, instance_id: 'second' });

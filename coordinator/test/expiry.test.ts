@@ -65,7 +65,7 @@ describe('a lease', () => {
     // Being left out of a beat is no order; it only is not renewed.
     await app.shiftClock(80_000);
     await agent.beat([]);
-    await app.shiftClock(50_000);
+    await app.shiftClock(70_000);
     await app.expire();
     expect((await workspace.read(task)).status).toBe('inbox');
   });

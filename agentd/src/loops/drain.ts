@@ -10,6 +10,10 @@ const meetDeadline = async (deps: Deps): Promise<void> => {
   for (const attempt of deps.attempts.values()) await requestStop(deps, attempt, 'drain', options);
 };
 
+/** To the deadline; beyond it what would not stop is asked again. */
+const pauseOf = (remaining_ms: number | null): number =>
+  remaining_ms === null || remaining_ms <= 0 ? 5_000 : Math.min(remaining_ms, 5_000);
+
 /** Follows a drain: nothing until its deadline, then the hand-back; and news to the coordinator when nothing runs any more. */
 export const runDrain = async (deps: Deps, signal: AbortSignal): Promise<void> => {
   const { standing, attempts } = deps;
@@ -24,7 +28,7 @@ export const runDrain = async (deps: Deps, signal: AbortSignal): Promise<void> =
       wantBeat(standing);
     }
     if (!drained) announced = null;
-    const wait_ms = remaining_ms === null || remaining_ms <= 0 ? 5_000 : Math.min(remaining_ms, 5_000);
-    await standing.changed.wait(wait_ms, signal);
+    // A drain comes with an answer, and attempts tell when they change: without one nothing has to be looked at by the clock.
+    await standing.changed.wait(drain === null ? 60_000 : pauseOf(remaining_ms), signal);
   }
 };

@@ -35,11 +35,11 @@ export const create = (connection: Connection, token: string, title: string) =>
 
 export type Held = { task_id: number; epoch: number };
 
-export const beat = (connection: Connection, { id, token }: Caller, seq: number, held: Held[]) =>
+export const beat = (connection: Connection, { id, token }: Caller, seq: number, held: Held[], phase = 'running') =>
   ask(connection, token, 'POST', `/api/v1/agents/${id}/heartbeat`, {
     instance_id: 'bench',
     seq,
     state: 'running',
     eligibility_generation: 0,
-    attempts: held.map((attempt) => ({ ...attempt, phase: 'running' })),
+    attempts: held.map((attempt) => ({ ...attempt, phase })),
   });

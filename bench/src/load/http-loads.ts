@@ -17,6 +17,8 @@ export type HttpJob = {
   batch?: number;
   /** What each caller runs, by its position. */
   held?: Held[][];
+  /** Of the beats of a caller each one of this many makes the coordinator renew its leases. */
+  renewing?: number;
   chunk_bytes?: number;
   /** Persons who create tasks at the same time, over as many connections. */
   creator?: Caller;
@@ -54,11 +56,16 @@ const loads = {
       await create(connection, token, 'bench');
       return 1;
     },
-  beat: ({ held = [] }) => {
+  /** A new phase has to be stored, and a lease that is stored is renewed: no clock would make a beat renew so often. */
+  beat: ({ held = [], renewing = 1 }) => {
     let seq = Date.now();
+    const beats = new Map<number, number>();
     return async (lane) => {
       seq += 1;
-      await beat(lane.connection, lane, seq, held[lane.index] ?? []);
+      const before = beats.get(lane.index) ?? lane.index; // not all of them in the same round
+      beats.set(lane.index, before + 1);
+      const phase = Math.floor(before / renewing) % 2 === 0 ? 'running' : 'reporting';
+      await beat(lane.connection, lane, seq, held[lane.index] ?? [], phase);
       return 1;
     };
   },

@@ -39,8 +39,9 @@ const PROGRAMS: { name: string; start: (scope: Scope, stage: Stage) => Promise<n
 /** All of them side by side: they do nothing, so they do not disturb one another. */
 const watchAll = async (scope: Scope, { stage, scale }: Bench, seen: Map<string, Watched[]>): Promise<void> => {
   const pids = await Promise.all(PROGRAMS.map(({ start }) => start(scope, stage)));
-  await sleep(scale.settle_ms);
-  const cpus = await Promise.all(pids.map((pid) => cpuWhile(pid, () => sleep(scale.watch_ms))));
+  // Some seconds after its start V8 tidies up what starting left behind, which alone takes 20 to 50 ms.
+  await sleep(scale.agentd_settle_ms);
+  const cpus = await Promise.all(pids.map((pid) => cpuWhile(pid, () => sleep(scale.agentd_watch_ms))));
   for (const [index, { name }] of PROGRAMS.entries()) {
     const pid = pids[index] ?? 0;
     seen.get(name)?.push({ rss: rssOf(pid), pss: pssOf(pid), cpu: cpus[index]?.own ?? Number.NaN });

@@ -13,6 +13,8 @@ import {
 
 /** The protocol's numbers, in milliseconds of the database's clock. */
 export const LEASE_MS = 90_000;
+/** A beat that renews writes this much more than the lease, so that the next ones need not. */
+export const STEP_MS = 22_500;
 export const GRACE_MS = 30_000;
 export const KILL_GRACE_MS = 60_000;
 export const HOLD_MS = 24 * 3_600_000;
@@ -45,6 +47,8 @@ export type ModelAttempt = {
   expires_at: number;
   renewable_until: number;
   held_until: number | null;
+  /** A beat told that it runs: that has to be written once, whatever is left of the lease. */
+  told: boolean;
 };
 
 export type ModelAgent = { id: number; slots: number; draining: boolean; generation: number };
@@ -141,6 +145,7 @@ export const claim = (
     expires_at: model.now + LEASE_MS,
     renewable_until: model.now + TIMEOUT_S * 1000 + KILL_GRACE_MS + LEASE_MS,
     held_until: null,
+    told: false,
   };
   model.attempts.push(attempt);
   return attempt;
@@ -149,7 +154,13 @@ export const claim = (
 /** What a beat answers for one attempt that the host says it holds. */
 export const renew = (model: Model, attempt: ModelAttempt): 'renewed' | 'lost' | 'cancel' => {
   if (!isLive(attempt)) return 'lost';
-  attempt.expires_at = Math.max(attempt.expires_at, Math.min(model.now + LEASE_MS, attempt.renewable_until));
+  const promised = Math.min(model.now + LEASE_MS, attempt.renewable_until);
+  if (!attempt.told || attempt.held_until !== null || attempt.expires_at < promised)
+    attempt.expires_at = Math.max(
+      attempt.expires_at,
+      Math.min(model.now + LEASE_MS + STEP_MS, attempt.renewable_until),
+    );
+  attempt.told = true;
   attempt.held_until = null;
   return taskOf(model, attempt.task).cancel_requested ? 'cancel' : 'renewed';
 };

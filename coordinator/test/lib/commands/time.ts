@@ -17,7 +17,7 @@ const passTime = async (m: model.Model, { app }: Real, ms: number): Promise<void
 
 // Steps that stay clear of every limit by more than the time a run may take.
 export const pass = fc
-  .constantFrom(45_000, 45_000, 130_000, 130_000, 25 * 3_600_000)
+  .constantFrom(52_000, 52_000, 160_000, 160_000, 25 * 3_600_000)
   .map((ms) => new Command(`pass(${ms / 1000} s, then expire)`, (m, real) => passTime(m, real, ms)));
 
 /** The same misfortune again and again, until a limit is reached. */
@@ -33,7 +33,7 @@ export const wear = fc
           const held = m.attempts.findLast((attempt) => attempt.agent === host.id && model.isLive(attempt));
           if (held === undefined) return;
           const task = model.taskOf(m, held.task);
-          if (by === 'expire') await passTime(m, real, 130_000);
+          if (by === 'expire') await passTime(m, real, 160_000);
           else if (by === 'fail')
             await send(m, host, {
               attempt: held,
