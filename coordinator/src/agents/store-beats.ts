@@ -1,5 +1,6 @@
 import type { AttemptVerdict, Beat } from '@flotilla/shared';
 
+import type { Config } from '../config.ts';
 import type { Sql } from '../db/client.ts';
 import type { Deps } from '../deps.ts';
 import { readLeases, renewLeases, type Seen } from './renew-leases.ts';
@@ -61,7 +62,7 @@ export const storeBeats = (deps: Deps, items: BeatItem[]): Promise<StoredBeat[]>
       sql,
       due.toSorted((a, b) => a.attempt.task_id - b.attempt.task_id),
     );
-    const verdicts = held.map(({ attempt }, at) => verdictOn(attempt, seen[at], renewed));
+    const verdicts = held.map(({ attempt }, at) => verdictOn(deps.config, attempt, seen[at], renewed));
     let told = 0;
     return items.map((item) => ({
       agent: byId.get(item.agent_id),
@@ -71,13 +72,16 @@ export const storeBeats = (deps: Deps, items: BeatItem[]): Promise<StoredBeat[]>
     }));
   });
 
+/** Tells no more than the promise: a host fences its tasks by what it was told, and must not do so later for a step. */
 const verdictOn = (
+  { FLOTILLA_LEASE_MS }: Config,
   { task_id, epoch }: Held['attempt'],
   seen: Seen | undefined,
   renewed: Map<number, number>,
 ): AttemptVerdict => {
-  const lease_ms = (seen?.due === true ? renewed.get(epoch) : seen?.left_ms) ?? null;
-  if (lease_ms === null) return { task_id, epoch, verdict: 'lost', lease_ms };
+  const left_ms = (seen?.due === true ? renewed.get(epoch) : seen?.left_ms) ?? null;
+  if (left_ms === null) return { task_id, epoch, verdict: 'lost', lease_ms: null };
+  const lease_ms = Math.min(left_ms, FLOTILLA_LEASE_MS);
   return { task_id, epoch, verdict: seen?.cancel === true ? 'cancel' : 'renewed', lease_ms };
 };
 
