@@ -1,11 +1,16 @@
 ALTER TABLE "leases" DROP CONSTRAINT "leases_workspace_id_task_id_tasks_workspace_id_id_fk";
 --> statement-breakpoint
-CREATE INDEX "queue_classes_anybody" ON "queue_classes" USING btree ("workspace_id") WHERE assigned_agent_id is null;--> statement-breakpoint
-CREATE INDEX "queue_classes_agent" ON "queue_classes" USING btree ("assigned_agent_id") WHERE assigned_agent_id is not null;--> statement-breakpoint
 ALTER TABLE "tasks" DROP CONSTRAINT "tasks_workspace_id_claimed_by_agent_id_agents_workspace_id_id_fk";
 --> statement-breakpoint
 DROP INDEX "attempts_live";--> statement-breakpoint
-CREATE INDEX "attempts_live" ON "attempts" USING btree ("agent_id","id") WHERE ended_at is null;
+DROP INDEX "attempts_one_live";--> statement-breakpoint
+-- Room on the page for the start and the end of an attempt.
+ALTER TABLE "attempts" SET (fillfactor = 70);--> statement-breakpoint
+ALTER TABLE "leases" ADD COLUMN "claim_id" text;--> statement-breakpoint
+UPDATE "leases" SET "claim_id" = a."claim_id" FROM "attempts" a WHERE a."id" = "leases"."attempt_id";--> statement-breakpoint
+CREATE INDEX "queue_classes_anybody" ON "queue_classes" USING btree ("workspace_id") WHERE assigned_agent_id is null;--> statement-breakpoint
+CREATE INDEX "queue_classes_agent" ON "queue_classes" USING btree ("assigned_agent_id") WHERE assigned_agent_id is not null;--> statement-breakpoint
+CREATE INDEX "leases_agent" ON "leases" USING btree ("agent_id","epoch");
 --> statement-breakpoint
 -- "> " before each line, so that quoted text cannot be taken for the task.
 CREATE FUNCTION "flotilla_quote"("said" text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -95,7 +100,7 @@ END $$;
 -- Answers a row per task, and one per agent: why it was refused (null: there is nothing more to get), and what it matches.
 -- `by_hand`: polls, whose leases calls renew; they may say how many they hold at most (`max_held`).
 --
--- Served by agents_pkey, attempts_live, queue_classes_anybody, queue_classes_agent, tasks_queue and tasks_pkey.
+-- Served by agents_pkey, leases_agent, queue_classes_anybody, queue_classes_agent, tasks_queue and tasks_pkey.
 CREATE FUNCTION "flotilla_claim"("agent_ids" bigint[], "claim_ids" text[], "slots" int[], "by_hand" boolean[], "max_held" int[],
   "lease_ms" bigint, "poll_lease_ms" bigint, "kill_grace_ms" bigint)
 RETURNS TABLE ("agent_id" bigint, "refused" text, "agent" json, "task" json) LANGUAGE plpgsql AS $$
@@ -123,8 +128,8 @@ BEGIN
     LEFT JOIN agents a ON a.id = r.agent_id
     CROSS JOIN LATERAL (
       SELECT count(*)::int AS held, bool_or(claim_id = r.claim_id) AS replays
-      -- In this order only attempts_live delivers them, also to a plan that was made while the table was empty.
-      FROM (SELECT claim_id FROM attempts WHERE agent_id = r.agent_id AND ended_at IS NULL ORDER BY id) l
+      -- In this order only leases_agent delivers them, also to a plan that was made while the table was empty.
+      FROM (SELECT claim_id FROM leases WHERE agent_id = r.agent_id ORDER BY epoch) l
     ) live
     CROSS JOIN LATERAL (
       SELECT CASE WHEN a.id IS NULL OR a.deleted_at IS NOT NULL THEN 'gone' WHEN live.replays THEN NULL WHEN a.disabled_at IS NOT NULL THEN 'disabled'
@@ -160,8 +165,7 @@ BEGIN
       'attempt_id', a.id, 'attempt', a.number, 'lease_ms', greatest(0, extract(epoch FROM l.expires_at - flotilla_now()) * 1000)::bigint,
       'timeout_s', t.timeout_s, 'executor', t.executor, 'model', t.model, 'on_host_loss', t.on_host_loss, 'metadata', t.metadata)
     FROM unnest(agent_ids, claim_ids, replayed) AS r (agent_id, claim_id, replayed)
-    JOIN attempts a ON a.agent_id = r.agent_id AND a.claim_id = r.claim_id AND a.ended_at IS NULL
-    JOIN tasks t ON t.id = a.task_id JOIN leases l ON l.attempt_id = a.id
+    JOIN leases l ON l.agent_id = r.agent_id AND l.claim_id = r.claim_id JOIN attempts a ON a.id = l.attempt_id JOIN tasks t ON t.id = l.task_id
     WHERE r.replayed ORDER BY a.id;
   END IF;
 
@@ -198,8 +202,8 @@ BEGIN
           SELECT workspace_id, id, (SELECT coalesce(max(number), 0) + 1 FROM attempts a WHERE a.task_id = claimed.id), agent_id, claim_id, epoch, prompt, executor, now
           FROM claimed RETURNING id, task_id, kind, number
         ), lease AS (
-          INSERT INTO leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until, call_lease_ms, concurrency_key)
-          SELECT c.id, workspace_id, attempt.id, agent_id, epoch, now + lease * interval '1 ms', now + (timeout_s * 1000 + kill_grace_ms + lease) * interval '1 ms', call_ms, concurrency_key
+          INSERT INTO leases (task_id, workspace_id, attempt_id, agent_id, epoch, expires_at, renewable_until, call_lease_ms, concurrency_key, claim_id)
+          SELECT c.id, workspace_id, attempt.id, agent_id, epoch, now + lease * interval '1 ms', now + (timeout_s * 1000 + kill_grace_ms + lease) * interval '1 ms', call_ms, concurrency_key, claim_id
           FROM claimed c JOIN attempt ON attempt.task_id = c.id
         ), event AS (
           INSERT INTO event_batches (count, events, created_at)

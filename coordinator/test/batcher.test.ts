@@ -7,7 +7,10 @@ import type { Deps } from '../src/deps.ts';
 const deps = {} as Deps; // handed through, never looked at
 
 /** Runs of a batcher whose every run waits for `go`. */
-const record = (answer: (item: number) => number, limits = { max: 4, lanes: 1 }) => {
+const record = (
+  answer: (item: number) => number,
+  limits: Parameters<typeof createBatcher<number, number>>[1] = { max: 4, lanes: 1 },
+) => {
   const runs: number[][] = [];
   let go = () => {};
   const call = createBatcher(async (_deps, items: number[]) => {
@@ -32,12 +35,22 @@ test('runs the first alone and what came meanwhile together, up to the maximum',
 
 test('opens a second lane when enough calls wait for the first', async () => {
   const { runs, call } = record((item) => item, { max: 100, lanes: 2 });
-  for (let item = 1; item <= 24; item++) void call(item);
+  for (let item = 1; item <= 48; item++) void call(item);
   expect(runs.map(({ length }) => length)).toEqual([1]);
-  void call(25);
-  expect(runs.map(({ length }) => length)).toEqual([1, 24]);
-  for (let item = 26; item <= 90; item++) void call(item);
+  void call(49);
+  expect(runs.map(({ length }) => length)).toEqual([1, 48]);
+  for (let item = 50; item <= 150; item++) void call(item);
   expect(runs).toHaveLength(2);
+});
+
+test('heavy calls fill a batch, and open a lane, by their weight; one that is too heavy runs alone', async () => {
+  const weighed = { max: 100, lanes: 2, weigh: (item: number) => item };
+  const { runs, call, release } = record((item) => item, weighed);
+  const answers = [1, 40, 300, 7, 30, 60, 20].map(call);
+  expect(runs).toEqual([[1], [40]]);
+  for (let run = 0; run < 6; run++) await release();
+  void Promise.all(answers);
+  expect(runs.slice(2)).toEqual([[300], [7, 30, 60], [20]]);
 });
 
 const refused = (code: string) => Object.assign(new Error(`refused ${code}`), { code });

@@ -17,7 +17,7 @@ export const deleteAgent = (
     const agent = await lockNamedAgent(inner, principal, params.id);
     const [live] = await db.sql<
       { count: number }[]
-    >`select count(*)::int as count from attempts where agent_id = ${agent.id} and ended_at is null`;
+    >`select count(*)::int as count from leases where agent_id = ${agent.id}`;
     if ((live?.count ?? 0) > 0) {
       throw new AppError('agent_busy', {
         sentence: `${agent.name} still runs ${live?.count} task(s).`,

@@ -19,7 +19,7 @@ type Row = Omit<Agent, 'status' | 'status_sentence' | 'drain' | 'drained' | 'slo
 const columns = (sql: Sql) => sql`
   a.id, a.name, a.kind, a.role, a.eligibility, a.eligibility_generation, a.drain_deadline, a.drain_on_deadline, a.drain_reason, a.drain_requested_at,
   a.hostname, a.host_uid, a.platform, a.version, a.tags, a.reported_tags, a.metadata, a.executors, a.slots_ceiling, a.slots_reported, a.slots_default,
-  (select count(*)::int from attempts where agent_id = a.id and ended_at is null) as slots_used, b.isolation, coalesce(b.observed, '{}') as observed,
+  (select count(*)::int from leases where agent_id = a.id) as slots_used, b.isolation, coalesce(b.observed, '{}') as observed,
   b.last_heartbeat_at, (extract(epoch from flotilla_now() - b.last_heartbeat_at) * 1000)::float8 as silent_ms, a.disabled_at, a.created_at, a.updated_at,
   a.row_version`;
 

@@ -12,11 +12,14 @@ const isOfOneItem = (error: unknown): boolean =>
 /** One call that may share its transaction with others. Never from within a transaction: it would not be part of it. */
 export type Batched<I, O> = (deps: Deps, item: I) => Promise<O>;
 
-/** So many calls must wait before another lane opens: small batches cost more than the wait that they save. */
-const WORTH_A_LANE = 24;
+/** So much must wait before another lane opens: what a call costs whatever it holds is a third of a batch of twenty. */
+const WORTH_A_LANE = 48;
 
-/** `max`: calls per batch; beyond it the batch's own length eats the gain. `lanes`: batches in flight at once. */
-type Limits = { max: number; lanes: number };
+/**
+ * `max`: weight per batch; beyond it the batch's own length eats the gain. `lanes`: batches in flight at once. `weigh`: what
+ * one call weighs, 1 if not given; one that is heavier than `max` runs alone.
+ */
+type Limits<I> = { max: number; lanes: number; weigh?: (item: I) => number };
 
 /**
  * Collects concurrent calls into one: the first runs at once, those that arrive while it is in flight form the next
@@ -28,10 +31,23 @@ type Limits = { max: number; lanes: number };
  */
 export const createBatcher = <I, O>(
   run: (deps: Deps, items: I[]) => Promise<O[]>,
-  { max, lanes }: Limits,
+  { max, lanes, weigh = () => 1 }: Limits<I>,
 ): Batched<I, O> => {
   const queue: Waiting<I, O>[] = [];
+  /** The weight of all that waits. */
+  let load = 0;
   let running = 0;
+  const takeBatch = (): Waiting<I, O>[] => {
+    let weight = 0;
+    let count = 0;
+    for (const { item } of queue) {
+      if (count > 0 && weight + weigh(item) > max) break;
+      weight += weigh(item);
+      count += 1;
+    }
+    load -= weight;
+    return queue.splice(0, count);
+  };
   const settle = async (batch: Waiting<I, O>[]): Promise<void> => {
     const [first] = batch;
     if (first === undefined) return;
@@ -48,13 +64,14 @@ export const createBatcher = <I, O>(
   };
   const drainQueue = async () => {
     running += 1;
-    while (queue.length > 0) await settle(queue.splice(0, max));
+    while (queue.length > 0) await settle(takeBatch());
     running -= 1;
   };
   return (deps, item) =>
     new Promise((resolve, reject) => {
       queue.push({ deps, item, resolve, reject });
-      if (running === 0 || (running < lanes && queue.length >= WORTH_A_LANE)) void drainQueue();
+      load += weigh(item);
+      if (running === 0 || (running < lanes && load >= WORTH_A_LANE)) void drainQueue();
     });
 };
 

@@ -47,8 +47,8 @@ const answerError = (error: AppError, request_id: string): Response => {
  */
 const observe = (app: Hono<Environment>, { metrics }: Deps): void => {
   const { fetch } = app;
-  app.fetch = async (request, sockets: Partial<Bindings> = {}) => {
-    const env: Bindings = { request_id: randomUUID(), route: 'unknown', incoming: sockets.incoming };
+  app.fetch = async (request, { incoming, outgoing }: Partial<Bindings> = {}) => {
+    const env: Bindings = { request_id: randomUUID(), route: 'unknown', incoming, outgoing };
     const started = performance.now();
     const response = await fetch(request, env);
     metrics.requests.observe(

@@ -1,9 +1,14 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Context } from 'hono';
 
-/** What goes with one request; `incoming` is Node's side of it, which tests that call the app directly do not have. */
-export type Bindings = { request_id: string; route: string; incoming: IncomingMessage | undefined };
+/** What goes with one request; the last two are Node's sides of it, which tests that call the app directly do not have. */
+export type Bindings = {
+  request_id: string;
+  route: string;
+  incoming: IncomingMessage | undefined;
+  outgoing: ServerResponse | undefined;
+};
 export type Environment = { Bindings: Bindings };
 
 /**

@@ -68,7 +68,7 @@ export const implement = <R extends Route>(
     }
     if (streams) answer = releasedAtEnd(answer as AsyncIterable<unknown>, release);
     else release();
-    return respond(route, answer, c.env.request_id);
+    return respond(route, answer, c.env);
   };
   for (const prefix of PREFIXES) app.on([route.method, ...(route.aliases ?? [])], [`${prefix}${route.path}`], handle);
 };

@@ -1,41 +1,15 @@
 import type { Route } from '@flotilla/shared';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 
 import type { Download } from '../download.ts';
 import type { Chunk } from '../events/frames.ts';
 import { Repeated } from './context.ts';
 import { downloadHeaders } from './download.ts';
+import type { Bindings } from './environment.ts';
+import { sendLive } from './live.ts';
 
 /** Bytes of a generator as a response body; cancelling the body ends the generator. */
 const streamOf = (chunks: AsyncIterable<Uint8Array>): ReadableStream => ReadableStream.from(chunks);
-
-/** A reader that takes nothing for this long is cut off; it comes back with its Last-Event-ID. */
-const STALLED_MS = 30_000;
-
-/**
- * The same for a stream without end. It is pulled, so a slow reader only waits for itself: nothing is read ahead for it.
- * One that stopped reading altogether would hold its socket for ever, and is cut off.
- */
-export const liveStreamOf = (chunks: AsyncIterable<Uint8Array>, stalled_ms = STALLED_MS): ReadableStream => {
-  const iterator = chunks[Symbol.asyncIterator]();
-  let stalled: NodeJS.Timeout | undefined;
-  const end = async () => {
-    clearTimeout(stalled);
-    await iterator.return?.();
-  };
-  return new ReadableStream({
-    pull: async (controller) => {
-      clearTimeout(stalled);
-      const { done, value } = await iterator.next();
-      if (done === true) return controller.close();
-      controller.enqueue(value);
-      stalled = setTimeout(() => {
-        controller.error(new Error('the reader of the event stream is too slow'));
-        void end();
-      }, stalled_ms);
-    },
-    cancel: end,
-  });
-};
 
 /** The row version of a resource, for If-Match. */
 const versionOf = (answer: unknown): number | null => {
@@ -44,9 +18,11 @@ const versionOf = (answer: unknown): number | null => {
   return typeof version === 'number' ? version : null;
 };
 
+type Ends = Pick<Bindings, 'request_id' | 'outgoing'>;
+
 /** Turns what a handler answered into the response its route promises. Null where JSON was promised is 204. */
-export const respond = (route: Route, answer: unknown, request_id: string): Response => {
-  if (answer instanceof Repeated) return respond({ ...route, status: 200 }, answer.answer, request_id);
+export const respond = (route: Route, answer: unknown, { request_id, outgoing }: Ends): Response => {
+  if (answer instanceof Repeated) return respond({ ...route, status: 200 }, answer.answer, { request_id, outgoing });
   // Plain headers beside a text: the server writes exactly this form without going through a stream. Grown by assignment:
   // a copy that adds fields costs V8 a change of shape, 0.3–1 µs each.
   const headers: Record<string, string> = {
@@ -62,9 +38,12 @@ export const respond = (route: Route, answer: unknown, request_id: string): Resp
   }
   if (route.output === 'event-stream') {
     // The handler's type for event streams is a generator of frames.
-    return new Response(liveStreamOf(answer as AsyncIterable<Chunk>), {
-      headers: { ...headers, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' },
-    });
+    const frames = answer as AsyncIterable<Chunk>;
+    headers['content-type'] = 'text/event-stream';
+    headers['x-accel-buffering'] = 'no';
+    if (outgoing === undefined) return new Response(streamOf(frames), { headers });
+    void sendLive(outgoing, headers, frames);
+    return RESPONSE_ALREADY_SENT;
   }
   if (route.output === 'file') {
     // The handler's type for files is a download.

@@ -42,7 +42,7 @@ const isStalled = async ({ db: { sql }, config }: Deps): Promise<boolean> => {
       select 1 from agents a join agent_beats b on b.agent_id = a.id
       where a.deleted_at is null and a.disabled_at is null and a.eligibility = 'eligible' and not a.workspace_paused
         and b.last_heartbeat_at > flotilla_now() - ${config.FLOTILLA_LOST_MS} * interval '1 ms'
-        and (select count(*) from attempts where agent_id = a.id and ended_at is null) < least(coalesce(a.slots_reported, a.slots_default), a.slots_ceiling)
+        and (select count(*) from leases where agent_id = a.id) < least(coalesce(a.slots_reported, a.slots_default), a.slots_ceiling)
         and not exists (select 1 from leases l join attempts t on t.id = l.attempt_id
           where l.workspace_id = a.workspace_id and t.claimed_at > flotilla_now() - interval '1 minute')
         and exists (

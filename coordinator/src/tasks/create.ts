@@ -5,9 +5,9 @@ import type { Deps } from '../deps.ts';
 import { requireRoomForWork } from '../operations/disk.ts';
 import type { Principal } from '../principal.ts';
 import { type Binding, bindTask } from './bind.ts';
-import { insertTasks, newTaskRow } from './insert.ts';
-import { presentNew, type TaskFacts } from './queries.ts';
+import { columnsOf, insertTasks, newTask, type NewTask } from './insert.ts';
 import { normalizeTags } from './queue-classes.ts';
+import { explainWaiting } from './waiting-for.ts';
 
 type Body = RouteInput<typeof api.tasks.create>['body'];
 export type Creation = { principal: Principal; body: Body };
@@ -39,20 +39,49 @@ export const createTasks = (deps: Deps, creations: Creation[]): Promise<Task[]> 
 };
 
 const writeNew = async (deps: Deps, bound: Bound[]): Promise<Task[]> => {
-  const made = await inTime(insertTasks(deps.db.sql, bound));
-  const rows = bound.map((creation, index) => {
+  const columns = bound.map(columnsOf);
+  const made = await inTime(insertTasks(deps.db.sql, columns));
+  const tasks = columns.map((column, index) => {
     const row = made[index];
     if (row === undefined) throw new Error('insert returned too few rows');
-    return newTaskRow(creation, row);
+    return newTask(column, row);
   });
-  announceNew(deps, rows);
-  return presentNew(deps, rows);
+  announceNew(deps, columns, tasks);
+  return explainNew(deps, columns, tasks);
+};
+
+type Unexplained = Omit<Task, 'waiting_for'>;
+
+/** What one creation saw of the agents serves those of the next second: a fleet has thousands, and a hand-over takes 3 ms. */
+const BURST_MS = 1_000;
+
+const explainNew = async (deps: Deps, columns: NewTask[], tasks: Unexplained[]): Promise<Task[]> => {
+  const facts = tasks.map((task, index) => ({
+    id: task.id,
+    workspace_id: columns[index]?.workspace_id ?? 0,
+    status: task.status,
+    assigned_to: task.assigned_to,
+    assigned_agent_id: task.assigned_agent_id,
+    required_tags: task.required_tags,
+    executor: task.executor,
+    not_before: task.not_before,
+    deferred_until: task.deferred_until,
+    concurrency_key: task.concurrency_key,
+    concurrency_limit: task.concurrency_limit,
+    key_blocked: false,
+    asked_comment_id: null,
+    question: null,
+  }));
+  const waiting = await explainWaiting(deps, facts, BURST_MS);
+  // In place: see newTask.
+  return tasks.map((task) => Object.assign(task, { waiting_for: waiting.get(task.id) ?? null }));
 };
 
 /** After commit: one hint per class, with as many tasks as may be claimed. */
-const announceNew = ({ db, hub }: Deps, made: TaskFacts[]): void => {
+const announceNew = ({ db, hub }: Deps, columns: NewTask[], tasks: Unexplained[]): void => {
   const claimable = new Map<number, number>();
-  for (const { status, deferred_until, queue_class_id } of made) {
+  for (const [index, { status, deferred_until }] of tasks.entries()) {
+    const queue_class_id = columns[index]?.queue_class_id ?? null;
     if (status === 'backlog' || deferred_until !== null || queue_class_id === null) continue;
     claimable.set(queue_class_id, (claimable.get(queue_class_id) ?? 0) + 1);
   }

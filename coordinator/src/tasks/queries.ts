@@ -10,7 +10,7 @@ import { searchTasks } from './search/list.ts';
 import { explainWaiting } from './waiting-for.ts';
 
 /** What is stored of the API's task; the rest is said about it. */
-export type TaskFacts = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
+type TaskFacts = Omit<Task, 'ref' | 'status_sentence' | 'waiting_for'> & {
   workspace_id: number;
   queue_class_id: number | null;
   key_blocked: boolean;
@@ -46,8 +46,8 @@ const visible = (sql: Sql, principal: Principal) => {
   return base;
 };
 
-const present = async (deps: Deps, rows: TaskFacts[], max_age_ms = 0): Promise<Task[]> => {
-  const waiting = await explainWaiting(deps, rows, max_age_ms);
+const present = async (deps: Deps, rows: TaskFacts[]): Promise<Task[]> => {
+  const waiting = await explainWaiting(deps, rows);
   return rows.map(({ workspace_id: _workspace, queue_class_id: _class, key_blocked: _blocked, ...row }) => ({
     ...row,
     ref: `TASK-${row.id}`,
@@ -74,12 +74,6 @@ export const getTask = async (deps: Deps, principal: Principal, id: number): Pro
   if (task === undefined) throw new AppError('not_found', { sentence: `There is no task ${id}.` });
   return task;
 };
-
-/** What one creation saw of the agents serves those of the next second: a fleet has thousands, and a hand-over takes 3 ms. */
-const BURST_MS = 1_000;
-
-/** Tasks that were just made, for whoever made them. Why they wait may be that old: reading them again is exact. */
-export const presentNew = (deps: Deps, rows: TaskFacts[]): Promise<Task[]> => present(deps, rows, BURST_MS);
 
 /** The workspace's task exists and the principal may see it, or 404; for verbs that need no more of it than this. */
 export const requireTask = async (deps: Deps, principal: Principal, id: number): Promise<VisibleTask> => {

@@ -97,7 +97,7 @@ const loadAgents = async (deps: Deps, workspace_ids: number[]): Promise<AgentFac
   const rows = await deps.db.sql`
     select a.id, a.workspace_id, a.name, a.tags, a.executors, a.eligibility, a.disabled_at, a.slots_ceiling, a.slots_default, a.slots_reported,
       (extract(epoch from flotilla_now() - b.last_heartbeat_at) * 1000)::float8 as silent_ms,
-      (select count(*)::int from attempts where agent_id = a.id and ended_at is null) as used
+      (select count(*)::int from leases where agent_id = a.id) as used
     from agents a left join agent_beats b on b.agent_id = a.id
     where a.workspace_id = any(${workspace_ids}::bigint[]) and a.deleted_at is null`;
   return rows.map((row) => ({

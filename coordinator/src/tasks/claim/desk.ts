@@ -40,7 +40,7 @@ export type ClaimDesk = {
 
 export const createClaimDesk = (): ClaimDesk => {
   const waiters = new Map<number, Waiter>();
-  const scan = createBatcher(claimBatch, { max: 256, lanes: 2 });
+  const scan = createBatcher(claimBatch, { max: 256, lanes: 2, weigh: ({ slots }) => slots });
 
   const claim: ClaimDesk['claim'] = async (deps, request, wait_ms, caller) => {
     const { agent_id } = request;

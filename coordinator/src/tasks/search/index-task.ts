@@ -20,11 +20,8 @@ export const indexTask = async (db: Database, task_id: number): Promise<void> =>
   if (texts !== undefined) await writeWords(db, task_id, texts);
 };
 
-/** The words of a task that was just made, as its insert takes them. */
-export const newWords = ({ title, description = '' }: { title: string; description?: string }) => ({
-  title: foldCase(title),
-  description: foldCase(description.slice(0, INDEXED_CHARACTERS)),
-});
+/** The words of a text of a task that was just made, as its insert takes them. */
+export const wordsOf = (text: string): string => foldCase(text.slice(0, INDEXED_CHARACTERS));
 
 const writeWords = async ({ sql }: Database, task_id: number, { title, description, said }: Texts): Promise<void> => {
   await sql`
