@@ -97,7 +97,8 @@ END $$;
 --    that nobody else holds, and hand them out in claim order, one at a time in turn, so that one agent with many free slots
 --    does not empty the queue before the others had theirs; write claim, attempt, lease and events.
 --
--- Answers a row per task, and one per agent: why it was refused (null: there is nothing more to get), and what it matches.
+-- Answers a row per task, and one per agent that was given none: why it was refused (null: there is nothing more to get), and
+-- what it matches.
 -- `by_hand`: polls, whose leases calls renew; they may say how many they hold at most (`max_held`).
 --
 -- Served by agents_pkey, leases_agent, queue_classes_anybody, queue_classes_agent, tasks_queue and tasks_pkey.
@@ -118,6 +119,7 @@ DECLARE
   locked bigint[];
   keyed boolean;
   given int;
+  served int[] := '{}';
 BEGIN
   PERFORM 1 FROM agents WHERE id = ANY (agent_ids) ORDER BY id FOR NO KEY UPDATE;
 
@@ -145,19 +147,19 @@ BEGIN
     FROM (SELECT DISTINCT workspace_id, tags, executors FROM wish WHERE wanted > 0) w JOIN queue_classes c ON c.workspace_id = w.workspace_id
       AND c.assigned_agent_id IS NULL AND c.required_tags <@ w.tags AND (c.executor IS NULL OR w.executors = '{}' OR c.executor = ANY (w.executors))
     GROUP BY w.workspace_id, w.tags, w.executors
+  ), own AS MATERIALIZED (
+    -- Of the classes for one agent alone only those with work: nearly every agent of a fleet may have some, and none anything
+    -- in it. One look into tasks_queue each; as a join, all of it would be read.
+    SELECT c.assigned_agent_id, string_agg(c.id::text, ',' ORDER BY c.id) AS ids FROM queue_classes c JOIN agents a ON a.id = c.assigned_agent_id
+    WHERE c.assigned_agent_id = ANY (agent_ids) AND c.required_tags <@ a.tags AND (c.executor IS NULL OR a.executors = '{}' OR c.executor = ANY (a.executors))
+      AND (SELECT true FROM tasks WHERE queue_class_id = c.id AND status IN ('inbox', 'assigned') AND deferred_until IS NULL AND deleted_at IS NULL
+        ORDER BY priority_rank, due_date NULLS LAST, created_at, id LIMIT 1)
+    GROUP BY c.assigned_agent_id
   )
   SELECT array_agg(CASE WHEN w.reason IS NULL AND NOT w.replays AND w.wanted = 0 THEN 'at_capacity' ELSE w.reason END ORDER BY w.at), array_agg(w.wanted ORDER BY w.at),
     array_agg(w.replays ORDER BY w.at), array_agg(coalesce(CASE WHEN w.wanted > 0 THEN concat_ws(',', s.ids, own.ids) END, '') ORDER BY w.at)
   INTO reasons, wishes, replayed, groups
-  FROM wish w LEFT JOIN shared s ON s.workspace_id = w.workspace_id AND s.tags = w.tags AND s.executors = w.executors
-  CROSS JOIN LATERAL (
-    -- Of the classes for it alone only those with work: nearly every agent of a fleet may have some, and none anything in it.
-    SELECT string_agg(c.id::text, ',' ORDER BY c.id) AS ids FROM queue_classes c
-    WHERE c.assigned_agent_id = w.id AND w.wanted > 0 AND c.required_tags <@ w.tags AND (c.executor IS NULL OR w.executors = '{}' OR c.executor = ANY (w.executors))
-      -- One look into tasks_queue each; as a join, all of it would be read.
-      AND (SELECT true FROM tasks WHERE queue_class_id = c.id AND status IN ('inbox', 'assigned') AND deferred_until IS NULL AND deleted_at IS NULL
-        ORDER BY priority_rank, due_date NULLS LAST, created_at, id LIMIT 1)
-  ) own;
+  FROM wish w LEFT JOIN shared s ON s.workspace_id = w.workspace_id AND s.tags = w.tags AND s.executors = w.executors LEFT JOIN own ON own.assigned_agent_id = w.id;
 
   IF true = ANY (replayed) THEN
     RETURN QUERY
@@ -214,6 +216,7 @@ BEGIN
         SELECT c.agent_id, NULL::text, NULL::json, json_build_object('id', c.id, 'kind', attempt.kind, 'title', c.title, 'prompt', c.prompt, 'epoch', c.epoch, 'attempt_id', attempt.id,
           'attempt', attempt.number, 'lease_ms', c.lease, 'timeout_s', c.timeout_s, 'executor', c.executor, 'model', c.model, 'on_host_loss', c.on_host_loss, 'metadata', c.metadata)
         FROM claimed c JOIN attempt ON attempt.task_id = c.id ORDER BY c.place;
+        served := served || takers[:given];
         takers := takers[given + 1:];
       END IF;
       EXIT WHEN cardinality(takers) = 0;
@@ -222,5 +225,5 @@ BEGIN
 
   RETURN QUERY
   SELECT r.id, r.reason, CASE WHEN a.id IS NOT NULL THEN json_build_object('id', a.id, 'workspace_id', a.workspace_id, 'tags', a.tags, 'executors', a.executors) END, NULL::json
-  FROM unnest(agent_ids, reasons) WITH ORDINALITY AS r (id, reason, at) LEFT JOIN agents a ON a.id = r.id ORDER BY r.at;
+  FROM unnest(agent_ids, reasons) WITH ORDINALITY AS r (id, reason, at) LEFT JOIN agents a ON a.id = r.id WHERE r.at <> ALL (served) ORDER BY r.at;
 END $$;

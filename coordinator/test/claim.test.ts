@@ -1,7 +1,8 @@
 // Longer than most: order, contention, replay and waiting share one desk.
-import { type CreateTask, priorities, sleep } from '@flotilla/shared';
+import { createClient, type CreateTask, priorities, sleep } from '@flotilla/shared';
 import { describe, expect, test } from 'vitest';
 
+import { startHttp } from '../src/http/server.ts';
 import { testApp } from './lib/app.ts';
 import type { TestAgent } from './lib/fleet.ts';
 
@@ -428,4 +429,21 @@ describe('forms of the same call', () => {
     });
     expect((await app.request('POST', '/api/v1/tasks/claim', { body: { slots: 1 } })).status).toBe(401);
   });
+});
+
+test('a coordinator that stops answers who waits at once, and looks no more for them', async () => {
+  const workspace = await app.workspace();
+  const agents = await Promise.all(Array.from({ length: 20 }, () => workspace.agent()));
+  const config = { ...app.deps.config, FLOTILLA_HOST: '127.0.0.1', FLOTILLA_PORT: 0, FLOTILLA_SHUTDOWN_MS: 5_000 };
+  const server = await startHttp({ ...app.deps, config });
+  const looks = async () => (await app.deps.metrics.claim_batches.get()).values[0]?.value ?? 0;
+  const waiting = agents.map(({ token }) => {
+    const client = createClient({ base_url: server.url, token });
+    return client.tasks.claim({ body: { slots: 1, wait_s: 20 } });
+  });
+  await parked(20);
+  const before = await looks();
+  await soon('the end of the server', server.close());
+  expect(await Promise.all(waiting)).toEqual(agents.map(() => ({ tasks: [] })));
+  expect((await looks()) - before).toBeLessThan(20);
 });

@@ -45,12 +45,14 @@ const answerError = (error: AppError, request_id: string): Response => {
  * Around every request, from its id to its duration. Not a middleware: beside one, Hono composes the handler of each request
  * anew.
  */
-const observe = (app: Hono<Environment>, { metrics }: Deps): void => {
+const observe = (app: Hono<Environment>, { metrics }: Deps, stopping: AbortSignal): void => {
   const { fetch } = app;
   app.fetch = async (request, { incoming, outgoing }: Partial<Bindings> = {}) => {
     const env: Bindings = { request_id: randomUUID(), route: 'unknown', incoming, outgoing };
     const started = performance.now();
     const response = await fetch(request, env);
+    // The last answer of its connection, or whoever was answered would ask again over it.
+    if (stopping.aborted && outgoing !== undefined) outgoing.shouldKeepAlive = false;
     metrics.requests.observe(
       { route: env.route, status: String(response.status) },
       (performance.now() - started) / 1000,
@@ -63,7 +65,7 @@ const observe = (app: Hono<Environment>, { metrics }: Deps): void => {
 export const createApp = (deps: Deps, stopping: AbortSignal): Hono<Environment> => {
   const app = new Hono<Environment>({ router: createRouter() });
   const makeUntil = createUntil(stopping);
-  observe(app, deps);
+  observe(app, deps, stopping);
 
   for (const [resource, routes] of Object.entries(api)) {
     const group = handlers[resource as keyof typeof api] as Record<string, Handler<Route>>; // same keys, see the type of `handlers`

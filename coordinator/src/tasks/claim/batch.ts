@@ -17,7 +17,7 @@ type Held = Omit<ClaimedTask, 'ref' | 'attempt_token'>;
 export type ClaimResult = {
   tasks: Held[];
   refused: 'draining' | 'disabled' | 'gone' | 'paused' | 'at_capacity' | null;
-  /** What the agent matches, as of this look; null when it is gone. */
+  /** What an agent matches that was given nothing, as of this look; null when it is gone. */
   agent: Matchable | null;
 };
 

@@ -65,6 +65,8 @@ export const createClaimDesk = (): ClaimDesk => {
         const rescan_ms = GLANCES * deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
         signal ??= caller.until();
         await waiter.alarm.sleep(Math.min(deadline - performance.now(), rescan_ms), signal);
+        // Its socket is closed, or this coordinator stops: it would wait no more, and scan without end.
+        if (signal.aborted) return result;
       }
     } finally {
       if (waiters.get(agent_id) === waiter) waiters.delete(agent_id);
