@@ -192,9 +192,10 @@ BEGIN
           SELECT c.task_id, c.place, a.id AS agent_id, claim_ids[c.at] AS claim_id, nextval('epochs') AS epoch, now.now,
             CASE WHEN by_hand[c.at] OR a.kind = 'poll' THEN poll_lease_ms END AS call_ms
           FROM unnest(locked, takers[:given]) WITH ORDINALITY AS c (task_id, at, place) JOIN agents a ON a.id = agent_ids[c.at], now
+          WHERE a.id = ANY (agent_ids)
         ), claimed AS (
           UPDATE tasks t SET status = 'in_progress', claimed_by_agent_id = c.agent_id, epoch = c.epoch, attempts = t.attempts + 1, version = t.version + 1, updated_at = c.now
-          FROM chosen c WHERE t.id = c.task_id
+          FROM chosen c WHERE t.id = c.task_id AND t.id = ANY (locked)
           RETURNING t.id, t.workspace_id, t.title, t.version, t.timeout_s, t.executor, t.model, t.on_host_loss, t.metadata, t.concurrency_key, c.*,
             coalesce(c.call_ms, lease_ms) AS lease,
             t.title || CASE t.description WHEN '' THEN '' ELSE E'\n\n' || t.description END || CASE WHEN t.answered THEN flotilla_answers(t.workspace_id, t.id) ELSE '' END

@@ -43,7 +43,8 @@ END $$;
 -- for the caller to find out.
 --
 -- `reports`: [{place, workspace_id, agent_id | attempt_id, task_id, epoch, digest (hex), resolution, result, exit_code,
--- session_id, log_sizes, usage}]; `extras`: some have log sizes or usage. Served by leases_pkey, attempts_epoch and tasks_pkey.
+-- session_id, log_sizes, usage}]; `extras`: some have log sizes or usage. Served by leases_pkey, attempts_epoch and tasks_pkey;
+-- each join repeats its keys as an array, or a plan from when the tables were small would read all of one for ever.
 CREATE FUNCTION "flotilla_complete"("reports" json, "extras" boolean)
 RETURNS TABLE ("place" int, "status" text, "attempt_id" bigint, "concurrency_key" text) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -61,6 +62,7 @@ BEGIN
   FROM json_to_recordset(reports) AS r (place int, workspace_id bigint, agent_id bigint, attempt_id bigint, task_id bigint, epoch bigint)
   JOIN attempts a ON a.epoch = r.epoch AND a.task_id = r.task_id JOIN tasks t ON t.id = a.task_id
   WHERE t.workspace_id = r.workspace_id AND (a.agent_id = r.agent_id OR a.id = r.attempt_id) AND t.deleted_at IS NULL AND t.epoch = a.epoch
+    AND a.epoch = ANY (epochs) AND t.id = ANY (task_ids)
     AND a.report_digest IS NULL AND ((a.ended_at IS NULL AND t.status = 'in_progress') OR t.status IN ('inbox', 'assigned'));
   IF accepted IS NULL THEN RETURN; END IF;
 
@@ -70,14 +72,14 @@ BEGIN
       CASE t.review WHEN 'human' THEN 'review' ELSE 'done' END AS ends
     FROM json_to_recordset(reports) AS r (place int, workspace_id bigint, task_id bigint, epoch bigint, digest text, resolution text, result jsonb, exit_code int, session_id text)
     JOIN attempts a ON a.epoch = r.epoch JOIN tasks t ON t.id = r.task_id, at
-    WHERE r.place = ANY (accepted)
+    WHERE r.place = ANY (accepted) AND a.epoch = ANY (epochs) AND t.id = ANY (task_ids)
   ), lease AS (
-    DELETE FROM leases l USING report r WHERE l.task_id = r.task_id AND l.epoch = r.epoch
+    DELETE FROM leases l USING report r WHERE l.task_id = r.task_id AND l.epoch = r.epoch AND l.task_id = ANY (task_ids)
   ), attempt AS (
     -- An attempt that had lost its lease delivered after all: its end stays when it was.
     UPDATE attempts a SET state = 'completed', ended_at = coalesce(a.ended_at, r.now), exit_code = r.exit_code, failure = NULL,
       session_id = coalesce(r.session_id, a.session_id), report_digest = decode(r.digest, 'hex')
-    FROM report r WHERE a.id = r.attempt
+    FROM report r WHERE a.id = r.attempt AND a.epoch = ANY (epochs)
   ), event AS (
     INSERT INTO event_batches (count, events, created_at)
     SELECT count(*), json_agg(json_build_object('workspace_id', workspace_id, 'type', CASE ends WHEN 'done' THEN 'task.completed' ELSE 'task.review' END,
@@ -87,13 +89,13 @@ BEGIN
   )
   UPDATE tasks t SET status = r.ends, claimed_by_agent_id = NULL, resolution = r.resolution, result = r.result, failure = NULL,
     deferred_until = NULL, completed_at = CASE r.ends WHEN 'done' THEN r.now END, version = t.version + 1, updated_at = r.now
-  FROM report r WHERE t.id = r.task_id
+  FROM report r WHERE t.id = r.task_id AND t.id = ANY (task_ids)
   RETURNING r.place, r.ends, r.attempt, t.concurrency_key;
 
   IF extras THEN
     PERFORM flotilla_store_extras((
       SELECT json_agg(json_build_object('workspace_id', r.workspace_id, 'attempt_id', a.id, 'log_sizes', r.log_sizes, 'usage', r.usage))
       FROM json_to_recordset(reports) AS r (place int, workspace_id bigint, epoch bigint, log_sizes json, usage json) JOIN attempts a ON a.epoch = r.epoch
-      WHERE r.place = ANY (accepted)));
+      WHERE r.place = ANY (accepted) AND a.epoch = ANY (epochs)));
   END IF;
 END $$;

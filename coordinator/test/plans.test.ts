@@ -1,3 +1,5 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
 import { expect, test } from 'vitest';
 
 import { testApp } from './lib/app.ts';
@@ -5,7 +7,7 @@ import { testApp } from './lib/app.ts';
 const app = await testApp();
 
 /** What the hot verbs touch. Not `leases`: it holds only what runs, and expiry reads it whole. */
-const HOT = ['agents', 'attempts', 'events', 'task_search', 'tasks'];
+const HOT = ['agents', 'attempts', 'event_batches', 'task_search', 'tasks'];
 
 type Reads = { name: string; scanned: number; inserted: number };
 const readsOf = () => app.sql<Reads[]>`
@@ -40,3 +42,40 @@ test('no verb reads a table from end to end, although its plans were made while 
   await told(21);
   expect(scansOf(await readsOf())).toEqual(scansOf(before));
 });
+
+test('no verb reads more rows through an index when there are more', async () => {
+  const workspace = await app.workspace();
+  const agent = await workspace.agent({ online: true });
+  const work = async (times: number) => {
+    for (let n = 0; n < times; n++) {
+      await workspace.task();
+      const task = await agent.claimOne();
+      await agent.start(task);
+      await agent.beat([task]);
+      await agent.complete(task);
+      await app.sequence();
+    }
+  };
+  await app.sql.unsafe('vacuum analyze');
+  const fetched = async () => {
+    await app.sql`select pg_stat_force_next_flush()`;
+    const [row] = await app.sql<{ fetched: number }[]>`
+      select sum(idx_tup_fetch + seq_tup_read)::int as fetched from pg_stat_user_tables where relname = any(${HOT}::text[])`;
+    return row?.fetched ?? 0;
+  };
+  // Backends tell what they read a second later at most.
+  const settled = async () => {
+    await pause(1_200);
+    return fetched();
+  };
+  const costOf = async (times: number) => {
+    const before = await settled();
+    await work(times);
+    return (await settled()) - before;
+  };
+  await work(5);
+  const few = await costOf(20);
+  await work(150);
+  const many = await costOf(20);
+  expect(many).toBeLessThan(1.5 * few);
+}, 60_000);

@@ -62,7 +62,7 @@ export const sealAudit = (deps: Deps): Promise<number> =>
     await sql`
       update audit_events a set seq = s.seq, hash = decode(s.hash, 'hex')
       from unnest(${sealed.map((s) => s.id)}::bigint[], ${sealed.map((s) => s.seq)}::bigint[], ${sealed.map((s) => s.hash.toString('hex'))}::text[]) as s (id, seq, hash)
-      where a.id = s.id`;
+      where a.id = s.id and a.id = any(${sealed.map((s) => s.id)}::bigint[])`; // or an old plan may read all rows there are
     await sql`update sequencer set last_seq = ${seq}, last_hash = ${Buffer.from(hash)} where chain = 'audit'`;
     return rows.length;
   });

@@ -50,6 +50,7 @@ export const lockAttempts = async (deps: Deps, claimed: Claimed[]): Promise<(Hel
     sql<{ epoch: number; polled: boolean }[]>`
       select l.epoch, l.call_lease_ms is not null as polled from leases l join unnest(${task_ids}::bigint[], ${epochs}::bigint[]) as c (task_id, epoch)
         on l.task_id = c.task_id and l.epoch = c.epoch
+      where l.task_id = any(${task_ids}::bigint[])
       order by l.task_id for no key update of l`,
     sql<(AttemptRow & { agent_id: number })[]>`
       select id, task_id, epoch, state, ended_at, report_digest, agent_id from attempts

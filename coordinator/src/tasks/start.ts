@@ -59,10 +59,10 @@ const writeStarts = async (deps: Deps, starting: { held: Held; body: Body }[]): 
       ), at as materialized (select flotilla_now() as now), attempt as (
         update attempts a set state = 'running', started_at = at.now, executor = coalesce(s.executor, a.executor),
           session_id = coalesce(s.session_id, a.session_id)
-        from start s, at where a.id = s.attempt_id
+        from start s, at where a.id = s.attempt_id and a.id = any(${starting.map(({ held }) => held.attempt.id)}::bigint[])
       )
       update tasks t set started_at = coalesce(t.started_at, at.now), version = t.version + 1, updated_at = at.now
-      from start s, at where t.id = s.task_id`,
+      from start s, at where t.id = s.task_id and t.id = any(${starting.map(({ held }) => held.task.id)}::bigint[])`,
     recordEvents(
       db,
       starting.map(({ held: { task, attempt } }) => ({
