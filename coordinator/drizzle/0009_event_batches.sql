@@ -31,16 +31,18 @@ FROM "event_batches" b CROSS JOIN LATERAL json_array_elements(b."events") WITH O
 -- before us did comes after its lock, not after our call.
 CREATE FUNCTION "flotilla_sequence"("most" int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-  placed int;
+  ids bigint[];
 BEGIN
   IF NOT pg_try_advisory_xact_lock(x'666c7371'::int) THEN RETURN 0; END IF;
+  ids := ARRAY(SELECT id FROM event_batches WHERE last_seq IS NULL ORDER BY id LIMIT most);
+  IF cardinality(ids) = 0 THEN RETURN 0; END IF;
   WITH fresh AS (
-    SELECT id, sum(count) OVER (ORDER BY id) AS upto FROM (SELECT id, count FROM event_batches WHERE last_seq IS NULL ORDER BY id LIMIT most) e
+    SELECT id, sum(count) OVER (ORDER BY id) AS upto FROM event_batches WHERE id = ANY (ids)
   ), chain AS (
     UPDATE sequencer SET last_seq = last_seq + total.events FROM (SELECT max(upto) AS events FROM fresh) total
-    WHERE chain = 'events' AND total.events IS NOT NULL RETURNING last_seq - total.events AS base
+    WHERE chain = 'events' RETURNING last_seq - total.events AS base
   )
-  UPDATE event_batches b SET last_seq = chain.base + fresh.upto FROM fresh, chain WHERE b.id = fresh.id;
-  GET DIAGNOSTICS placed = ROW_COUNT;
-  RETURN placed;
+  -- The array once more: a plan from when there were few events would read all of them ever after.
+  UPDATE event_batches b SET last_seq = chain.base + fresh.upto FROM fresh, chain WHERE b.id = fresh.id AND b.id = ANY (ids);
+  RETURN cardinality(ids);
 END $$;

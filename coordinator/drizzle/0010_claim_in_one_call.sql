@@ -168,7 +168,7 @@ BEGIN
       'timeout_s', t.timeout_s, 'executor', t.executor, 'model', t.model, 'on_host_loss', t.on_host_loss, 'metadata', t.metadata)
     FROM unnest(agent_ids, claim_ids, replayed) AS r (agent_id, claim_id, replayed)
     JOIN leases l ON l.agent_id = r.agent_id AND l.claim_id = r.claim_id JOIN attempts a ON a.id = l.attempt_id JOIN tasks t ON t.id = l.task_id
-    WHERE r.replayed ORDER BY a.id;
+    WHERE r.replayed ORDER BY t.priority_rank, t.due_date, t.created_at, t.id; -- as it was given
   END IF;
 
   FOR classes, takers IN

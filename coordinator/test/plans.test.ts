@@ -60,7 +60,7 @@ test('no verb reads more rows through an index when there are more', async () =>
   const fetched = async () => {
     await app.sql`select pg_stat_force_next_flush()`;
     const [row] = await app.sql<{ fetched: number }[]>`
-      select sum(idx_tup_fetch + seq_tup_read)::int as fetched from pg_stat_user_tables where relname = any(${HOT}::text[])`;
+      select sum(idx_tup_fetch + seq_tup_read)::int as fetched from pg_stat_user_tables where relname = any(${[...HOT, 'audit_events', 'leases']}::text[])`;
     return row?.fetched ?? 0;
   };
   // Backends tell what they read a second later at most.
@@ -77,5 +77,6 @@ test('no verb reads more rows through an index when there are more', async () =>
   const few = await costOf(20);
   await work(150);
   const many = await costOf(20);
-  expect(many).toBeLessThan(1.5 * few);
+  // Ten times as many tasks; a table that is read from end to end shows as nine times the rows.
+  expect(many).toBeLessThan(3 * few);
 }, 60_000);
