@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 
 import { testApp } from './lib/app.ts';
+import type { TestAgent, TestWorkspace } from './lib/fleet.ts';
 
 const app = await testApp();
 
@@ -13,6 +14,18 @@ type Reads = { name: string; scanned: number; inserted: number };
 const readsOf = () => app.sql<Reads[]>`
   select relname as name, seq_tup_read as scanned, n_tup_ins as inserted from pg_stat_user_tables where relname = any(${HOT}::text[]) order by relname`;
 const scansOf = (reads: Reads[]) => reads.map(({ name, scanned }) => ({ name, scanned }));
+
+/** The lives of so many tasks, one after the other. */
+const liveThrough = async (workspace: TestWorkspace, agent: TestAgent, times: number) => {
+  for (let n = 0; n < times; n++) {
+    await workspace.task();
+    const task = await agent.claimOne();
+    await agent.start(task);
+    await agent.beat([task]);
+    await agent.complete(task);
+    await app.sequence();
+  }
+};
 
 // Where a table is empty, reading all of it costs nothing: such a plan stays in a backend, also that of a foreign key's
 // check, when the table has long grown.
@@ -25,16 +38,7 @@ test('no verb reads a table from end to end, although its plans were made while 
     expect
       .poll(async () => (await readsOf()).find(({ name }) => name === 'attempts')?.inserted, { timeout: 10_000 })
       .toBe(attempts);
-  const work = async (times: number) => {
-    for (let n = 0; n < times; n++) {
-      await workspace.task();
-      const task = await agent.claimOne();
-      await agent.start(task);
-      await agent.beat([task]);
-      await agent.complete(task);
-      await app.sequence();
-    }
-  };
+  const work = (times: number) => liveThrough(workspace, agent, times);
   await work(1);
   await told(1);
   const before = await readsOf();
@@ -46,16 +50,7 @@ test('no verb reads a table from end to end, although its plans were made while 
 test('no verb reads more rows through an index when there are more', async () => {
   const workspace = await app.workspace();
   const agent = await workspace.agent({ online: true });
-  const work = async (times: number) => {
-    for (let n = 0; n < times; n++) {
-      await workspace.task();
-      const task = await agent.claimOne();
-      await agent.start(task);
-      await agent.beat([task]);
-      await agent.complete(task);
-      await app.sequence();
-    }
-  };
+  const work = (times: number) => liveThrough(workspace, agent, times);
   await app.sql.unsafe('vacuum analyze');
   const fetched = async () => {
     await app.sql`select pg_stat_force_next_flush()`;
