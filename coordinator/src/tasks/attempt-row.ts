@@ -23,8 +23,6 @@ export type Held = {
   task: TaskRow;
   /** It owns the task right now. */
   live: boolean;
-  /** Its claim ended without a report, nobody claimed since: a success is still welcome. */
-  latest_unclaimed: boolean;
   /** It was polled by hand: calls like this one renew its lease. */
   polled: boolean;
 };
@@ -81,7 +79,10 @@ export const lockAttempts = async (deps: Deps, claimed: Claimed[]): Promise<(Hel
   });
 };
 
-/** An attempt that reported nothing, of a task that waits and that nobody claimed since: see `latest_unclaimed`. */
+/**
+ * An attempt whose claim ended without a report, of a task that waits and that nobody claimed since: a success is still
+ * welcome (as flotilla_complete judges), and its files are.
+ */
 export const isLatestUnclaimed = (
   attempt: Pick<AttemptRow, 'epoch' | 'report_digest'>,
   task: Pick<TaskRow, 'epoch' | 'status'>,
@@ -92,7 +93,7 @@ export const isLatestUnclaimed = (
 
 const heldOf = (attempt: AttemptRow, task: TaskRow, polled: boolean): Held => {
   const live = attempt.ended_at === null && task.epoch === attempt.epoch && task.status === 'in_progress';
-  return { attempt, task, live, latest_unclaimed: !live && isLatestUnclaimed(attempt, task), polled };
+  return { attempt, task, live, polled };
 };
 
 /** The same for one, thrown when it means nothing. */
