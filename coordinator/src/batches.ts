@@ -4,9 +4,11 @@ import { pollInRounds } from './tasks/claim/queue.ts';
 import { storeCompletions } from './tasks/complete.ts';
 import { storeStarts } from './tasks/start.ts';
 import { createTasks } from './tasks/create.ts';
+import { findPrincipals } from './tokens/find-principals.ts';
 
 /** The verbs that share transactions under load. Claims have their own desk, where they also wait. */
 export const createBatches = () => ({
+  tokens: createBatcher(findPrincipals, { max: 512, lanes: 2 }),
   beats: createBatcher(storeBeats, { max: 512, lanes: 1 }),
   polls: createBatcher(pollInRounds, { max: 256, lanes: 1 }),
   creations: createBatcher(createTasks, { max: 128, lanes: 2 }),

@@ -128,6 +128,12 @@ export const readConfig = (environment: NodeJS.ProcessEnv = process.env): Config
       `FLOTILLA_HOST: ${config.FLOTILLA_HOST} is reachable from other machines without TLS; put a TLS proxy in front and listen on 127.0.0.1, or set FLOTILLA_INSECURE=1`,
     );
   }
+  if (config.FLOTILLA_SUSPECT_MS <= config.FLOTILLA_HEARTBEAT_MS) {
+    throw new ConfigError('FLOTILLA_SUSPECT_MS: must be longer than FLOTILLA_HEARTBEAT_MS, or every agent is suspect');
+  }
+  if (config.FLOTILLA_LOST_MS < config.FLOTILLA_SUSPECT_MS) {
+    throw new ConfigError('FLOTILLA_LOST_MS: must not be shorter than FLOTILLA_SUSPECT_MS');
+  }
   if (config.FLOTILLA_LOST_MS >= config.FLOTILLA_LEASE_MS + config.FLOTILLA_REQUEUE_GRACE_MS) {
     throw new ConfigError('FLOTILLA_LOST_MS: must be shorter than FLOTILLA_LEASE_MS + FLOTILLA_REQUEUE_GRACE_MS');
   }

@@ -8,9 +8,9 @@ import type { Hub } from './hub.ts';
 import type { Metrics } from './metrics.ts';
 import type { IsDiskLow } from './operations/disk.ts';
 import type { ClaimDesk } from './tasks/claim/desk.ts';
-import type { WorkspaceFactsCache } from './tasks/waiting-for.ts';
+import type { WorkspaceFactsCache } from './tasks/workspace-facts.ts';
 import type { QueueClasses } from './tasks/queue-classes.ts';
-import type { Believed } from './tokens/authenticate.ts';
+import type { Believed } from './tokens/believed.ts';
 
 /** What every verb gets first. Inside a transaction `db` is that transaction. */
 export type Deps = {

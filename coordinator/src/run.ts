@@ -22,7 +22,7 @@ import { createIsDiskLow } from './operations/disk.ts';
 import { createClaimDesk } from './tasks/claim/desk.ts';
 import { markAlive } from './tasks/expire/guards.ts';
 import { createQueueClasses } from './tasks/queue-classes.ts';
-import { createBelieved } from './tokens/authenticate.ts';
+import { createBelieved } from './tokens/believed.ts';
 import { ensureFirstWorkspace, loadAttemptKey } from './workspaces/bootstrap.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('../drizzle', import.meta.url));

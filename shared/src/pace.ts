@@ -26,9 +26,12 @@ export const beatPause = ({ heartbeat_ms }: Timings, random: () => number): numb
 /**
  * The wait before a claim that failed is repeated; a beat that gets through ends it. Once is a fluke and repeated soon.
  * Then the coordinator is away, and all that were parked there ask again: each some time within the spread that it named
- * for its fleet, or the whole fleet would be at its door within five seconds.
+ * for its fleet, or the whole fleet would be at its door within five seconds. From then on it keeps its place in the
+ * spread: drawn anew each time, twice as many would ask in every second.
  */
 export const claimPause = (failures: number, { return_spread_ms }: Timings, random: () => number): number => {
   const backoff = backoffDelay(failures, pace.claim, random);
-  return failures === 0 ? backoff : Math.max(backoff, Math.round(random() * (return_spread_ms ?? 0)));
+  const spread_ms = return_spread_ms ?? 0;
+  if (failures === 0) return backoff;
+  return Math.max(backoff, failures === 1 ? Math.round(random() * spread_ms) : spread_ms);
 };

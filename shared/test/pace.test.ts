@@ -25,6 +25,7 @@ describe('the pause before a claim is repeated', () => {
   it('of a large fleet covers the whole spread that the coordinator named, evenly', () => {
     const at = (share: number) => claimPause(1, timings(200_000), () => share);
     expect([at(0.1), at(0.5), at(0.9)]).toEqual([20_000, 100_000, 180_000]);
+    expect(claimPause(2, timings(200_000), () => 0.1)).toBe(200_000);
   });
 });
 

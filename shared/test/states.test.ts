@@ -106,20 +106,17 @@ test('limits are those of the protocol', () => {
 });
 
 describe('agentStatus', () => {
-  const lost_ms = 45_000;
-  const facts: AgentFacts = { disabled_at: null, eligibility: 'eligible', silent_ms: 0 };
+  const facts: AgentFacts = { disabled: false, silent: false, eligibility: 'eligible' };
 
   test.each([
     ['online', {}],
-    ['online', { silent_ms: lost_ms }],
-    ['offline', { silent_ms: lost_ms + 1 }],
-    ['offline', { silent_ms: null }],
+    ['offline', { silent: true }],
     ['draining', { eligibility: 'ineligible' }],
-    ['offline', { eligibility: 'ineligible', silent_ms: lost_ms + 1 }],
-    ['disabled', { disabled_at: '2030-01-01T00:00:00.000Z' }],
-    ['disabled', { disabled_at: '2030-01-01T00:00:00.000Z', silent_ms: null, eligibility: 'ineligible' }],
+    ['offline', { eligibility: 'ineligible', silent: true }],
+    ['disabled', { disabled: true }],
+    ['disabled', { disabled: true, silent: true, eligibility: 'ineligible' }],
   ] as const)('is %s for %o', (status, more) => {
-    expect(agentStatus({ ...facts, ...more }, lost_ms)).toBe(status);
+    expect(agentStatus({ ...facts, ...more })).toBe(status);
   });
 
   test('has a sentence for each', () => {

@@ -45,6 +45,8 @@ export const expectEachOnce = async (
   expect(stored.map(({ id }) => Number(id))).toEqual(created.toSorted((x, y) => x - y));
   const twice = await sql`select id, attempts, stale_requeues from tasks where attempts <> 1 or stale_requeues <> 0`;
   expect([...twice]).toEqual([]);
+  // What is stored was accepted; that the program heard so may take another try.
+  await until('all programs to be told', () => created.every((id) => started.has(id) && completed.has(id)), within_ms);
   const notOnce = (seen: Map<number, number>) => created.filter((id) => seen.get(id) !== 1);
   expect({ started: notOnce(started), completed: notOnce(completed) }).toEqual({ started: [], completed: [] });
 };

@@ -34,7 +34,7 @@ export const feed = (
       } catch (error) {
         if ((error as Error).name !== 'NoAnswerError') throw error;
       }
-      await sleep(200);
+      await sleep(1_000);
     }
   };
   // A few side by side: a creation that waits for its answer must not hold up the rate.

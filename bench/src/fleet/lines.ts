@@ -72,11 +72,11 @@ export const createLines = (url: URL, tally: Tally): Lines => {
     const socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true });
     const line: Line = { socket, waiting: null, received: Buffer.alloc(0), used: false };
     all.add(line);
+    tally.addSecond(tally.opened);
     let connected = false;
     socket.once('connect', () => {
       connected = true;
       tally.add('connects');
-      tally.addSecond(tally.connects);
     });
     socket.on('data', (chunk: Buffer) => take(line, chunk));
     socket.once('error', (error) => {

@@ -1,7 +1,7 @@
 /** What a fleet did, counted as it happens; bounded however long it runs. */
 export type Tally = {
-  /** Connections that were accepted, by second since the fleet began (the last hour). */
-  connects: Map<number, number>;
+  /** Connections that hosts tried to open, accepted or not, by second since the fleet began (the last hour). */
+  opened: Map<number, number>;
   /** Answers ≥500, by second likewise. */
   server_errors: Map<number, number>;
   counts: Record<Counted, number>;
@@ -34,7 +34,7 @@ export const createTally = (): Tally => {
   const counts = Object.fromEntries(COUNTED.map((what) => [what, 0])) as Tally['counts']; // exactly these keys
   const second = () => Math.floor((performance.now() - began) / 1000);
   return {
-    connects: new Map(),
+    opened: new Map(),
     server_errors: new Map(),
     counts,
     second,
@@ -49,15 +49,6 @@ export const createTally = (): Tally => {
   };
 };
 
-/**
- * How evenly something came: the busiest second against the mean of the seconds from the first one until 95 % had come (a
- * few stragglers must not make the rest look like a burst).
- */
-export const peakToMean = (seconds: Map<number, number>, from: number, to: number): { peak: number; mean: number } => {
-  const values = [...seconds].filter(([second]) => second >= from && second < to);
-  if (values.length === 0) return { peak: 0, mean: 0 };
-  const total = values.reduce((sum, [, count]) => sum + count, 0);
-  let came = 0;
-  const last = values.find(([, count]) => (came += count) >= 0.95 * total)?.[0] ?? from;
-  return { peak: Math.max(...values.map(([, count]) => count)), mean: came / (last - (values[0]?.[0] ?? from) + 1) };
-};
+/** The most that came in one second of these. */
+export const busiest = (seconds: Map<number, number>, from: number, to: number): number =>
+  Math.max(0, ...[...seconds].filter(([second]) => second >= from && second < to).map(([, count]) => count));

@@ -24,12 +24,11 @@ export const heartbeat = async (
   await applyHostFacts(deps, agent, beat);
   await alertFutureEpochs(deps, principal, attempts);
   const drain = agent.drain_requested_at === null || agent.eligibility === 'eligible' ? null : drainOf(agent);
-  const silent_ms = 0;
   return {
     agent: {
       id: agent.id,
       name: agent.name,
-      status: agentStatus({ ...agent, silent_ms }, deps.config.FLOTILLA_LOST_MS),
+      status: agentStatus({ disabled: agent.disabled_at !== null, silent: false, eligibility: agent.eligibility }),
     },
     eligibility: agent.disabled_at === null ? agent.eligibility : 'ineligible',
     eligibility_generation: agent.eligibility_generation,

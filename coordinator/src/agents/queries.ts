@@ -4,23 +4,24 @@ import { decodeCursor, pageOf } from '../db/page.ts';
 import type { Sql } from '../db/client.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { isSilent } from './silence.ts';
 import { effectiveSlots } from './slots.ts';
 
 type Row = Omit<Agent, 'status' | 'status_sentence' | 'drain' | 'drained' | 'slots'> & {
   slots_reported: number | null;
   slots_default: number;
-  silent_ms: number | null;
+  silent: boolean;
   drain_deadline: string | null;
   drain_on_deadline: 'wait' | 'requeue' | 'kill' | null;
   drain_reason: string | null;
   drain_requested_at: string | null;
 };
 
-const columns = (sql: Sql) => sql`
+const columns = (deps: Deps) => deps.db.sql`
   a.id, a.name, a.kind, a.role, a.eligibility, a.eligibility_generation, a.drain_deadline, a.drain_on_deadline, a.drain_reason, a.drain_requested_at,
   a.hostname, a.host_uid, a.platform, a.version, a.tags, a.reported_tags, a.metadata, a.executors, a.slots_ceiling, a.slots_reported, a.slots_default,
   (select count(*)::int from leases where agent_id = a.id) as slots_used, b.isolation, coalesce(b.observed, '{}') as observed,
-  b.last_heartbeat_at, (extract(epoch from flotilla_now() - b.last_heartbeat_at) * 1000)::float8 as silent_ms, a.disabled_at, a.created_at, a.updated_at,
+  b.last_heartbeat_at, ${isSilent(deps)} as silent, a.disabled_at, a.created_at, a.updated_at,
   a.row_version`;
 
 /** People see their workspace's agents; an agent itself; an attempt none. */
@@ -29,21 +30,18 @@ const visible = (sql: Sql, principal: Principal) => {
   return principal.kind === 'agent' ? sql`${base} and a.id = ${principal.id}` : base;
 };
 
-const present = (deps: Deps, row: Row): Agent => {
+const present = (row: Row): Agent => {
   const {
     slots_reported,
     slots_default,
-    silent_ms,
+    silent,
     drain_deadline,
     drain_on_deadline,
     drain_reason,
     drain_requested_at,
     ...agent
   } = row;
-  const status = agentStatus(
-    { disabled_at: row.disabled_at, eligibility: row.eligibility, silent_ms },
-    deps.config.FLOTILLA_LOST_MS,
-  );
+  const status = agentStatus({ disabled: row.disabled_at !== null, silent, eligibility: row.eligibility });
   const draining = row.eligibility === 'ineligible' && drain_requested_at !== null;
   return {
     ...agent,
@@ -67,9 +65,9 @@ const present = (deps: Deps, row: Row): Agent => {
 export const getAgent = async (deps: Deps, principal: Principal, id: number): Promise<Agent> => {
   const { sql } = deps.db;
   const [row] = await sql<Row[]>`
-    select ${columns(sql)} from agents a left join agent_beats b on b.agent_id = a.id where a.id = ${id} and ${visible(sql, principal)}`;
+    select ${columns(deps)} from agents a left join agent_beats b on b.agent_id = a.id where a.id = ${id} and ${visible(sql, principal)}`;
   if (row === undefined) throw new AppError('not_found', { sentence: `There is no agent ${id}.` });
-  return present(deps, row);
+  return present(row);
 };
 
 /** A page of agents, newest first. Status is derived, so it is filtered here; a page may hold fewer than its limit. */
@@ -80,12 +78,12 @@ export const listAgents = async (
 ): Promise<{ agents: Agent[]; next_cursor: string | null }> => {
   const { sql } = deps.db;
   const rows = await sql<Row[]>`
-    select ${columns(sql)} from agents a left join agent_beats b on b.agent_id = a.id
+    select ${columns(deps)} from agents a left join agent_beats b on b.agent_id = a.id
     where ${visible(sql, principal)} and a.id < ${decodeCursor(query.cursor)} ${query.tag === undefined ? sql`` : sql`and ${query.tag} = any(a.tags)`}
     order by a.id desc limit ${query.limit + 1}`;
   const { items, next_cursor } = pageOf(rows, query.limit);
   const agents = items
-    .map((row) => present(deps, row))
+    .map(present)
     .filter((agent) => query.status === undefined || query.status.includes(agent.status));
   return { agents, next_cursor };
 };

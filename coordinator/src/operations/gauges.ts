@@ -1,25 +1,24 @@
-import { agentStatus, agentStatuses, taskStatuses } from '@flotilla/shared';
+import { type AgentFacts, agentStatus, agentStatuses, taskStatuses } from '@flotilla/shared';
 
+import { isSilent } from '../agents/silence.ts';
 import type { Deps } from '../deps.ts';
 
 /** Fills the gauges that are counts in the database; once per scrape, over all workspaces. */
 export const readGauges = async (deps: Deps): Promise<void> => {
   const { sql } = deps.db;
-  const { metrics, config } = deps;
+  const { metrics } = deps;
   const tasks = await sql<
     { status: string; count: number }[]
   >`select status, count(*)::int as count from tasks where deleted_at is null group by status`;
   for (const status of taskStatuses)
     metrics.tasks.set({ status }, tasks.find((row) => row.status === status)?.count ?? 0);
-  const agents = await sql<
-    { disabled_at: string | null; eligibility: 'eligible' | 'ineligible'; silent_ms: number | null }[]
-  >`
-    select disabled_at, eligibility, (extract(epoch from flotilla_now() - b.last_heartbeat_at) * 1000)::float8 as silent_ms
-    from agents a left join agent_beats b on b.agent_id = a.id where deleted_at is null`;
+  const agents = await sql<(AgentFacts & { count: number })[]>`
+    select disabled_at is not null as disabled, ${isSilent(deps)} as silent, eligibility, count(*)::int as count
+    from agents a left join agent_beats b on b.agent_id = a.id where deleted_at is null group by 1, 2, 3`;
   const counts = new Map<string, number>();
-  for (const agent of agents) {
-    const status = agentStatus(agent, config.FLOTILLA_LOST_MS);
-    counts.set(status, (counts.get(status) ?? 0) + 1);
+  for (const facts of agents) {
+    const status = agentStatus(facts);
+    counts.set(status, (counts.get(status) ?? 0) + facts.count);
   }
   for (const status of agentStatuses) metrics.agents.set({ status }, counts.get(status) ?? 0);
   const [queue] = await sql<{ oldest_s: number; unsequenced: number }[]>`
@@ -36,20 +35,21 @@ export const readGauges = async (deps: Deps): Promise<void> => {
  * "Ready > 0, started = 0": something has been claimable for a minute by an agent that is online, eligible and free, and
  * nobody claimed anything in that minute. Either agents beat without claiming, or claiming is broken.
  */
-const isStalled = async ({ db: { sql }, config }: Deps): Promise<boolean> => {
+const isStalled = async (deps: Deps): Promise<boolean> => {
+  const { sql } = deps.db;
   const [row] = await sql<{ stalled: boolean }[]>`
     select exists (
       select 1 from agents a join agent_beats b on b.agent_id = a.id
       where a.deleted_at is null and a.disabled_at is null and a.eligibility = 'eligible' and not a.workspace_paused
-        and b.last_heartbeat_at > flotilla_now() - ${config.FLOTILLA_LOST_MS} * interval '1 ms'
+        and not ${isSilent(deps)}
         and (select count(*) from leases where agent_id = a.id) < least(coalesce(a.slots_reported, a.slots_default), a.slots_ceiling)
         and not exists (select 1 from leases l join attempts t on t.id = l.attempt_id
-          where l.workspace_id = a.workspace_id and t.claimed_at > flotilla_now() - interval '1 minute')
+          where l.workspace_id = a.workspace_id and t.claimed_at > (select flotilla_now()) - interval '1 minute')
         and exists (
           select 1 from queue_classes c join tasks t on t.queue_class_id = c.id
           where c.workspace_id = a.workspace_id and (c.assigned_agent_id is null or c.assigned_agent_id = a.id)
             and c.required_tags <@ a.tags and (c.executor is null or a.executors = '{}' or c.executor = any(a.executors))
             and t.status in ('inbox', 'assigned') and t.deferred_until is null and t.deleted_at is null
-            and t.updated_at < flotilla_now() - interval '1 minute')) as stalled`;
+            and t.updated_at < (select flotilla_now()) - interval '1 minute')) as stalled`;
   return row?.stalled ?? false;
 };

@@ -13,7 +13,7 @@ export const makeSecret = (prefix: SecretPrefix): string => {
 /** Only this digest is stored or compared; looking up a SHA-256 leaks nothing about the secret through timing. */
 export const digestSecret = (secret: string): Buffer => hash('sha256', secret, 'buffer');
 
-/** The same as a key in memory, without a buffer between: every request makes one. */
-export const digestKey = (secret: string): string => hash('sha256', secret, 'base64');
+/** The same in hex, as a key in memory, without a buffer between: every request makes one. */
+export const digestKey = (secret: string): string => hash('sha256', secret, 'hex');
 
 const checksum = (value: string): string => crc32(value).toString(36).padStart(7, '0');

@@ -20,7 +20,7 @@ import { createClaimDesk } from '../../src/tasks/claim/desk.ts';
 import { expireLeases } from '../../src/tasks/expire/expire.ts';
 import { expirySuspended } from '../../src/tasks/expire/suspension.ts';
 import { createQueueClasses } from '../../src/tasks/queue-classes.ts';
-import { createBelieved } from '../../src/tokens/authenticate.ts';
+import { createBelieved } from '../../src/tokens/believed.ts';
 import { ensureFirstWorkspace, loadAttemptKey } from '../../src/workspaces/bootstrap.ts';
 import { createWorkspaceOf, type TestWorkspace } from './fleet.ts';
 import { findViolations } from './invariants.ts';

@@ -1,9 +1,9 @@
 /** What an agent's row and beats say; the label is derived from it, never stored (protocol.md §3). */
 export type AgentFacts = {
-  disabled_at: string | null;
+  disabled: boolean;
+  /** Not heard of for longer than the time after which an agent is lost, or never. */
+  silent: boolean;
   eligibility: 'eligible' | 'ineligible';
-  /** Milliseconds since the last beat by the database's clock; null when it never beat. */
-  silent_ms: number | null;
 };
 
 export const agentStatuses = ['online', 'draining', 'offline', 'disabled'] as const;
@@ -17,8 +17,8 @@ export const agentStatusSentences: Record<AgentStatus, string> = {
 };
 
 /** Status is derived in this order: disabled, offline (lost), draining, online. */
-export const agentStatus = (facts: AgentFacts, lost_ms: number): AgentStatus => {
-  if (facts.disabled_at !== null) return 'disabled';
-  if (facts.silent_ms === null || facts.silent_ms > lost_ms) return 'offline';
-  return facts.eligibility === 'ineligible' ? 'draining' : 'online';
+export const agentStatus = ({ disabled, silent, eligibility }: AgentFacts): AgentStatus => {
+  if (disabled) return 'disabled';
+  if (silent) return 'offline';
+  return eligibility === 'ineligible' ? 'draining' : 'online';
 };

@@ -12,8 +12,14 @@ const GLANCES = 6;
 /** What may change while an agent waits: these refusals keep its claim parked. */
 const passing = new Set<ClaimResult['refused']>(['at_capacity', 'paused']);
 
-/** Why a waiter looks again: a class with work, and who already looked in vain for it. */
-type Hint = { queue_class_id: number; tried: Set<number> };
+/**
+ * So many who might have had a task look in vain before it counts as gone. One would do, but that its row may have been
+ * locked just then by somebody who gives it back; to ask all who wait, one after the other, held up a whole fleet.
+ */
+const MISSES = 3;
+
+/** Why a waiter looks again: a class with work, who already looked in vain for it, and how many of them were free to take it. */
+type Hint = { queue_class_id: number; tried: Set<number>; misses: number };
 
 /**
  * One agent's parked claim. A hint that comes while it scans is kept for the next look, and so is the alarm. What the
@@ -60,7 +66,7 @@ export const createClaimDesk = (): ClaimDesk => {
         const result = await scan(deps, request);
         waiter.agent = result.agent;
         if (result.tasks.length > 0) return result;
-        if (hint !== null) pass(deps, hint, agent_id);
+        if (hint !== null && (result.refused !== null || (hint.misses += 1) < MISSES)) pass(deps, hint, agent_id);
         if (left <= 0 || (result.refused !== null && !passing.has(result.refused))) return result;
         const rescan_ms = GLANCES * deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
         signal ??= caller.until();
@@ -90,13 +96,13 @@ export const createClaimDesk = (): ClaimDesk => {
       // An unknown class was just made elsewhere: whoever it is for will see it when it looks.
       if (queue_class !== null && waiter.agent !== null && !classMatches(queue_class, waiter.agent)) continue;
       if (waiter.hint !== null || hint.tried.has(waiter.agent_id)) continue;
-      waiter.hint = { queue_class_id: hint.queue_class_id, tried: new Set(hint.tried) };
+      waiter.hint = { ...hint, tried: new Set(hint.tried) };
       waiter.alarm.ring();
       left -= 1;
     }
   };
 
-  // It was woken and got nothing (its slots are full, or another was faster): the next one may have more luck.
+  // It was woken and got nothing, or went away: the next one may have more luck.
   const pass = (deps: Deps, hint: Hint, agent_id: number) => {
     hint.tried.add(agent_id);
     wake(deps, hint, 1);
@@ -105,7 +111,7 @@ export const createClaimDesk = (): ClaimDesk => {
   return {
     claim,
     end,
-    wake: (deps, queue_class_id, count) => wake(deps, { queue_class_id, tried: new Set() }, count),
+    wake: (deps, queue_class_id, count) => wake(deps, { queue_class_id, tried: new Set(), misses: 0 }, count),
     parked: () => waiters.size,
     awaited: (deps) => {
       const classes = new Set<number>();
