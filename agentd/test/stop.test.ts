@@ -62,6 +62,25 @@ describe.concurrent('an attempt is stopped', () => {
     expect(await report(lab)).toMatchObject({ body: { kind: 'cancelled', output: 'begun\ncleaned' } });
   });
 
+  test('with TERM to the executor first: it does not take the end of its tool for a result', async (context) => {
+    // As an agent does: the tool has a session of its own, and TERM takes its time.
+    const agent = script(`
+      trap 'stopping=1' TERM
+      setsid sh -c 'echo begun; exec sleep 300' &
+      while kill -0 $!; do
+        [ -z "$stopping" ] || { sleep 0.3; kill -0 $! && echo 'tool alive'; exit 0; }
+        sleep 0.05
+      done
+      echo 'asks the model about the end of its tool'; sleep 300`);
+    const lab = await createLab(context, agent, { FLOTILLA_KILL_GRACE_MS: '10000' });
+    const task = lab.fake.addTask();
+    lab.agentd();
+    await begun(lab);
+    task.cancel_requested = true;
+    expect(await report(lab)).toMatchObject({ body: { kind: 'cancelled', output: 'begun\ntool alive' } });
+    expect(gone(lab)).toBe(true);
+  });
+
   test('at its time limit, counted on through a restart of agentd', async (context) => {
     const lab = await createLab(context, STUBBORN);
     lab.fake.addTask({ timeout_s: 2 });

@@ -326,6 +326,37 @@ describe('waiting', () => {
     await parked(0);
   });
 
+  test('a hint of a task that is gone by then does not go through all who wait', async () => {
+    const workspace = await app.workspace();
+    const agents = await Promise.all(Array.from({ length: 12 }, () => workspace.agent()));
+    // Given and taken back: the class is known, and nothing of it is left.
+    const [first] = agents;
+    await workspace.task();
+    const claimed = await first?.claimOne();
+    if (claimed !== undefined) await first?.complete(claimed);
+    const looks = async () => (await app.deps.metrics.claim_batches.get()).values[0]?.value ?? 0;
+    const looked = (times: number) => expect.poll(looks, { interval: 2 }).toBe(times);
+    const waiting: Promise<unknown>[] = [];
+    for (const agent of agents) {
+      const begun = await looks();
+      waiting.push(agent.claim(1, { wait_s: 50 }));
+      await looked(begun + 1);
+    }
+    await parked(agents.length);
+    const [queue_class] = await app.sql<
+      { id: number }[]
+    >`select id from queue_classes where workspace_id = ${workspace.id}`;
+    const before = await looks();
+    app.deps.desk.wake(app.deps, queue_class?.id ?? 0, 1);
+    await looked(before + 3);
+    // Had it gone on, the fourth had looked before the one who gets this.
+    await workspace.task();
+    expect(await soon('woken', Promise.race(waiting))).toHaveLength(1);
+    expect(await looks()).toBe(before + 4);
+    for (const agent of agents) app.deps.desk.end(agent.id);
+    await Promise.all(waiting);
+  });
+
   test('ends with nothing when the time is over', async () => {
     const workspace = await app.workspace();
     const agent = await workspace.agent();

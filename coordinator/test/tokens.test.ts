@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 
 import { matchesPattern } from '../src/agents/name-pattern.ts';
 import { createDatabase } from '../src/db/database.ts';
+import { confirmBelieved } from '../src/tokens/believed.ts';
 import { ensureFirstWorkspace } from '../src/workspaces/bootstrap.ts';
 import { testApp } from './lib/app.ts';
 import { freshName } from './lib/fleet.ts';
@@ -46,6 +47,44 @@ describe('API tokens', () => {
       true,
       false,
     ]);
+  });
+
+  test('that are believed end soon after another coordinator revoked them, and are known to be in use', async () => {
+    const { admin } = await app.workspace();
+    const make = async (name: string) => {
+      const { id, token = '' } = await admin.api_tokens.create({ body: { name, role: 'viewer' } });
+      const client = app.client(token);
+      await client.workspaces.me();
+      return { id, client };
+    };
+    const [revoked, used] = [await make('revoked'), await make('used')];
+    const lastUse = async () =>
+      (await admin.api_tokens.list()).api_tokens.find(({ id }) => id === used.id)?.last_used_at;
+    const first_use = await lastUse();
+    await app.sql`update api_tokens set revoked_at = now() where id = ${revoked.id}`;
+    await app.sql`update api_tokens set role = 'operator' where id = ${used.id}`;
+    await app.shiftClock(61_000);
+    await expect(used.client.workspaces.me()).resolves.toMatchObject({ principal: { role: 'viewer' } });
+    await confirmBelieved(app.deps);
+    await expect(revoked.client.workspaces.me()).rejects.toMatchObject({ status: 401 });
+    await expect(used.client.workspaces.me()).resolves.toMatchObject({ principal: { role: 'operator' } });
+    expect((await lastUse()) ?? '').not.toBe(first_use);
+  });
+
+  test('that come at the same moment are each known for themselves', async () => {
+    const { admin } = await app.workspace();
+    const names = Array.from({ length: 12 }, (_, index) => `at-once-${index}`);
+    const made = await Promise.all(names.map((name) => admin.api_tokens.create({ body: { name, role: 'viewer' } })));
+    const calls = [...made.map(({ token = '' }) => token), `flu_${'x'.repeat(50)}`].map((token) =>
+      app
+        .client(token)
+        .workspaces.me()
+        .then(
+          ({ principal }) => principal.name,
+          (error: { status: number }) => error.status,
+        ),
+    );
+    expect(await Promise.all(calls)).toEqual([...names, 401]);
   });
 
   test('have one live holder of a name, and an expiry by the database clock', async () => {

@@ -113,6 +113,27 @@ test.each(cases)('%s', async (code, arrange) => {
   if (task.waiting_for !== null) seen.add(task.waiting_for.code);
 });
 
+test('agents of one kind are counted, and the nearest is named whatever there are of it', async () => {
+  const workspace = await app.workspace();
+  const gpus = [];
+  for (let count = 0; count < 3; count++) gpus.push(await workspace.agent({ online: true, tags: ['eu', 'gpu'] }));
+  await workspace.agent({ online: true, tags: ['eu'] });
+  for (const agent of gpus) {
+    await workspace.task({ required_tags: ['gpu'] });
+    await agent.claimOne();
+  }
+  const full = await workspace.task({ required_tags: ['gpu'] });
+  expect((await workspace.read(full)).waiting_for).toMatchObject({
+    code: 'at_capacity',
+    message: 'All slots of the 3 matching online agents are in use.',
+  });
+  const lacking = await workspace.task({ required_tags: ['gpu', 'us'] });
+  expect((await workspace.read(lacking)).waiting_for).toMatchObject({
+    code: 'tags',
+    nearest: { agent: gpus.map(({ name }) => name).toSorted()[0], missing: 'tags us' },
+  });
+});
+
 test('deferred after a failure, and nothing once it runs or ended', async () => {
   const workspace = await app.workspace();
   const agent = await workspace.agent({ online: true });

@@ -42,11 +42,14 @@ export const processStart = async (pid: number): Promise<string | null> => {
 /** True while exactly this process lives. */
 export const isRunning = async ({ pid, start }: ProcessId): Promise<boolean> => (await processStart(pid)) === start;
 
+/** One of an executor's processes; `apart` when it is in a session of its own, as the tools of an agent are. */
+export type TreeProcess = ProcessId & { apart: boolean };
+
 /**
  * The processes of one attempt. `tree` is the executor and all it started; `keepers` are the shim's own processes, which
  * must outlive the tree to write down how it ended and what it said last.
  */
-export type AttemptProcesses = { tree: ProcessId[]; keepers: ProcessId[] };
+export type AttemptProcesses = { tree: TreeProcess[]; keepers: ProcessId[] };
 
 const environOf = async (pid: number): Promise<string> => {
   try {
@@ -76,9 +79,10 @@ export const findProcesses = async (mark: string, shim: ProcessId | null): Promi
     if (shim !== null && Number(stat.start) < Number(shim.start)) continue;
     const environ = await environOf(pid);
     const id = { pid, start: stat.start };
-    if (environ.includes(`\0FLOTILLA_ATTEMPT=${mark}\0`)) found.tree.push(id);
+    const inside = session !== null && (stat.session === session || stat.group === session);
+    if (environ.includes(`\0FLOTILLA_ATTEMPT=${mark}\0`)) found.tree.push({ ...id, apart: !inside });
     else if (environ.includes(`\0FLOTILLA_SHIM=${mark}\0`)) found.keepers.push(id);
-    else if (session !== null && (stat.session === session || stat.group === session)) found.tree.push(id);
+    else if (inside) found.tree.push({ ...id, apart: false });
   }
   return found;
 };
@@ -92,7 +96,7 @@ const findByGroup = async (shim: ProcessId | null): Promise<AttemptProcesses> =>
     return Number(group) === shim.pid && start !== undefined ? [{ pid: Number(pid), start }] : [];
   });
   return {
-    tree: members.filter(({ pid }) => pid !== shim.pid),
+    tree: members.filter(({ pid }) => pid !== shim.pid).map((id) => ({ ...id, apart: false })),
     keepers: members.filter(({ pid }) => pid === shim.pid),
   };
 };

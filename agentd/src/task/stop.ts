@@ -5,12 +5,17 @@ import type { Deps } from '../deps.ts';
 import { readIfPresent } from '../local/files.ts';
 import type { Attempt } from './attempt.ts';
 import { preventLaunch } from './launch.ts';
-import { findProcesses, isRunning, killGroup, type ProcessId, signalAll } from './process.ts';
+import { findProcesses, isRunning, killGroup, type ProcessId, signalAll, type TreeProcess } from './process.ts';
 import { readShimPid } from './shim.ts';
 import { readExit } from './watch.ts';
 
 /** Rounds of single KILLs before the whole group is killed, shim included: a fork bomb is faster than any list of pids. */
 const SINGLE_ROUNDS = 5;
+/**
+ * An agent whose tool is ended takes that for its result and asks the model what to do next, for money: the agent is told
+ * first, and ends its tools itself. They are told, too, once it is gone or has had this long (at most half of the grace).
+ */
+const HEAD_START_MS = 2_000;
 /** How long the shim may take to write down the end once the tree is gone. */
 const KEEPERS_MS = 5_000;
 /** A process in uninterruptible sleep dies when its disk answers; the attempt is reported without waiting for that. */
@@ -30,6 +35,12 @@ const awaitBirth = async (attempt: Attempt, shim: ProcessId, signal: AbortSignal
   }
 };
 
+/** Who of the tree is asked to end by now. */
+const dueForTerm = (tree: TreeProcess[], elapsed_ms: number, grace_left_ms: number): TreeProcess[] => {
+  const together = tree.filter(({ apart }) => !apart);
+  return together.length > 0 && elapsed_ms < Math.min(HEAD_START_MS, grace_left_ms / 2) ? together : tree;
+};
+
 const endTree = async (
   deps: Deps,
   attempt: Attempt,
@@ -45,7 +56,7 @@ const endTree = async (
     if (tree.length === 0) return;
     const elapsed = clock.uptime_ms() - began;
     if (elapsed < grace_left_ms) {
-      const fresh = tree.filter(({ pid }) => !warned.has(pid));
+      const fresh = dueForTerm(tree, elapsed, grace_left_ms).filter(({ pid }) => !warned.has(pid));
       await signalAll(fresh, 'SIGTERM');
       for (const { pid } of fresh) warned.add(pid);
     } else {
