@@ -53,6 +53,36 @@ test('heavy calls fill a batch, and open a lane, by their weight; one that is to
   expect(runs.slice(2)).toEqual([[300], [7, 30, 60], [20]]);
 });
 
+/** Runs of a batcher that leaves space between them, and when each began. */
+const recordSpaced = (space: { ms: number; enough: number }) => {
+  const began: number[] = [];
+  const runs: number[][] = [];
+  const call = createBatcher(
+    async (_deps, items: number[]) => {
+      began.push(performance.now());
+      runs.push(items);
+      return items;
+    },
+    { max: 100, lanes: 1, space },
+  );
+  return { began, runs, all: (items: number[]) => Promise.all(items.map((item) => call(deps, item))) };
+};
+
+test('calls that nobody waits for are gathered for a while', async () => {
+  const { began, runs, all } = recordSpaced({ ms: 100, enough: 4 });
+  await all([1]);
+  expect(await all([2, 3, 4])).toEqual([2, 3, 4]);
+  expect(runs).toEqual([[1], [2, 3, 4]]);
+  expect((began[1] ?? 0) - (began[0] ?? 0)).toBeGreaterThan(95);
+});
+
+test('calls that nobody waits for begin at once when there are enough', async () => {
+  const { runs, all } = recordSpaced({ ms: 3_600_000, enough: 4 });
+  await all([1]);
+  await all([2, 3, 4, 5, 6]);
+  expect(runs).toEqual([[1], [2, 3, 4, 5, 6]]);
+});
+
 const refused = (code: string) => Object.assign(new Error(`refused ${code}`), { code });
 
 test.each([
