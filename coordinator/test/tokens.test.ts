@@ -71,6 +71,21 @@ describe('API tokens', () => {
     expect((await lastUse()) ?? '').not.toBe(first_use);
   });
 
+  test('that were read before a revocation are not believed after it', async () => {
+    const { admin } = await app.workspace();
+    const made = await admin.api_tokens.create({ body: { name: 'ci', role: 'viewer' } });
+    const client = app.client(made.token ?? '');
+    await client.workspaces.me();
+    for (let round = 0; round < 20; round++) {
+      // The look may read before the drop and answer after it.
+      const look = confirmBelieved(app.deps);
+      app.deps.believed.forget();
+      await look;
+      expect(app.deps.believed.used()).toEqual([]);
+      await client.workspaces.me();
+    }
+  });
+
   test('that come at the same moment are each known for themselves', async () => {
     const { admin } = await app.workspace();
     const names = Array.from({ length: 12 }, (_, index) => `at-once-${index}`);

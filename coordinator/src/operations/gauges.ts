@@ -38,18 +38,20 @@ export const readGauges = async (deps: Deps): Promise<void> => {
 const isStalled = async (deps: Deps): Promise<boolean> => {
   const { sql } = deps.db;
   const [row] = await sql<{ stalled: boolean }[]>`
+    with minute as materialized (select flotilla_now() - interval '1 minute' as ago),
+    waiting as materialized (
+      select c.* from minute, queue_classes c where exists (
+        select 1 from tasks t where t.queue_class_id = c.id and t.status in ('inbox', 'assigned') and t.deferred_until is null
+          and t.deleted_at is null and t.updated_at < ago)),
+    quiet as materialized (
+      select workspace_id from minute, (select distinct workspace_id from waiting) w where not exists (
+        select 1 from leases l join attempts t on t.id = l.attempt_id where l.workspace_id = w.workspace_id and t.claimed_at > ago))
     select exists (
-      select 1 from agents a join agent_beats b on b.agent_id = a.id
-      where a.deleted_at is null and a.disabled_at is null and a.eligibility = 'eligible' and not a.workspace_paused
-        and not ${isSilent(deps)}
+      select 1 from quiet join waiting c using (workspace_id) join agents a using (workspace_id) join agent_beats b on b.agent_id = a.id
+      where a.deleted_at is null and a.disabled_at is null and a.eligibility = 'eligible' and not a.workspace_paused and not ${isSilent(deps)}
+        and (c.assigned_agent_id is null or c.assigned_agent_id = a.id)
+        and c.required_tags <@ a.tags and (c.executor is null or a.executors = '{}' or c.executor = any(a.executors))
         and (select count(*) from leases where agent_id = a.id) < least(coalesce(a.slots_reported, a.slots_default), a.slots_ceiling)
-        and not exists (select 1 from leases l join attempts t on t.id = l.attempt_id
-          where l.workspace_id = a.workspace_id and t.claimed_at > (select flotilla_now()) - interval '1 minute')
-        and exists (
-          select 1 from queue_classes c join tasks t on t.queue_class_id = c.id
-          where c.workspace_id = a.workspace_id and (c.assigned_agent_id is null or c.assigned_agent_id = a.id)
-            and c.required_tags <@ a.tags and (c.executor is null or a.executors = '{}' or c.executor = any(a.executors))
-            and t.status in ('inbox', 'assigned') and t.deferred_until is null and t.deleted_at is null
-            and t.updated_at < (select flotilla_now()) - interval '1 minute')) as stalled`;
+      ) as stalled`;
   return row?.stalled ?? false;
 };

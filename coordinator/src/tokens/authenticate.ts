@@ -9,8 +9,9 @@ export const authenticate = async (deps: Deps, token: string): Promise<Principal
   const key = digestKey(token);
   const believed = deps.believed.find(key);
   if (believed !== null) return believed;
+  const drops = deps.believed.drops();
   const principal = await deps.batches.tokens(deps, key);
-  deps.believed.keep(key, principal);
+  deps.believed.keep(key, principal, drops);
   return principal;
 };
 

@@ -20,8 +20,10 @@ type Belief = { principal: Principal; until: number; used_at: number };
 /** Which tokens this coordinator believes without asking again, by digest. */
 export type Believed = {
   find(key: string): Principal | null;
+  /** How often all were dropped. Who asks the database takes this first: what was read before a drop is not believed. */
+  drops(): number;
   /** Believes it until the next look is due; without a principal it does not exist any more. */
-  keep(key: string, principal: Principal | null): void;
+  keep(key: string, principal: Principal | null, drops: number): void;
   /** Those that were used of late; the others are forgotten. */
   used(): string[];
   /** Drops them all: something was revoked, disabled or deleted. */
@@ -30,6 +32,7 @@ export type Believed = {
 
 export const createBelieved = (): Believed => {
   const beliefs = new Map<string, Belief>();
+  let drops = 0;
   return {
     find: (key) => {
       const found = beliefs.get(key);
@@ -38,7 +41,9 @@ export const createBelieved = (): Believed => {
       found.used_at = now;
       return found.principal;
     },
-    keep: (key, principal) => {
+    drops: () => drops,
+    keep: (key, principal, drops_before) => {
+      if (drops_before !== drops) return;
       const now = performance.now();
       const used_at = beliefs.get(key)?.used_at ?? now;
       if (beliefs.size >= MAX_BELIEVED) beliefs.clear();
@@ -50,7 +55,10 @@ export const createBelieved = (): Believed => {
       for (const [key, { used_at }] of beliefs) if (used_at < since) beliefs.delete(key);
       return [...beliefs.keys()];
     },
-    forget: () => beliefs.clear(),
+    forget: () => {
+      drops += 1;
+      beliefs.clear();
+    },
   };
 };
 
@@ -59,8 +67,9 @@ export const confirmBelieved = async (deps: Deps): Promise<void> => {
   const keys = deps.believed.used();
   for (let at = 0; at < keys.length; at += LOT) {
     const lot = keys.slice(at, at + LOT);
+    const drops = deps.believed.drops();
     const principals = await findPrincipals(deps, lot);
-    for (const [index, key] of lot.entries()) deps.believed.keep(key, principals[index] ?? null);
+    for (const [index, key] of lot.entries()) deps.believed.keep(key, principals[index] ?? null, drops);
   }
 };
 
