@@ -3,8 +3,8 @@ import type { Timings } from '@flotilla/shared';
 import type { Sql } from '../db/client.ts';
 import type { Deps } from '../deps.ts';
 
-/** Spread of a returning fleet: this much per agent, so that 10 000 come back over 30 s and 3 at once. */
-const SPREAD_MS_PER_AGENT = 3;
+/** Spread of a returning fleet: this much per agent, so that 10 000 come back over 20 s and 3 at once. */
+const SPREAD_MS_PER_AGENT = 2;
 
 /**
  * Spread of claims that nobody answered, per agent that waits here: claims come slower than beats, which end the wait.
