@@ -10,6 +10,7 @@ import type { TestAgent } from './lib/fleet.ts';
 const app = await testApp({ FLOTILLA_RESCAN_MS: '600000' });
 const never = new AbortController().signal;
 const parked = (count: number) => expect.poll(() => app.deps.desk.parked(), { interval: 2 }).toBe(count);
+const looks = async () => (await app.deps.metrics.claim_batches.get()).values[0]?.value ?? 0;
 // One second is the promise; the slack is for a busy machine. Without a hint it would be 600.
 const soon = async <T>(what: string, work: Promise<T>, limit_ms = 3_000): Promise<T> => {
   const started = performance.now();
@@ -334,7 +335,6 @@ describe('waiting', () => {
     await workspace.task();
     const claimed = await first?.claimOne();
     if (claimed !== undefined) await first?.complete(claimed);
-    const looks = async () => (await app.deps.metrics.claim_batches.get()).values[0]?.value ?? 0;
     const looked = (times: number) => expect.poll(looks, { interval: 2 }).toBe(times);
     const waiting: Promise<unknown>[] = [];
     for (const agent of agents) {
@@ -467,7 +467,6 @@ test('a coordinator that stops answers who waits at once, and looks no more for 
   const agents = await Promise.all(Array.from({ length: 20 }, () => workspace.agent()));
   const config = { ...app.deps.config, FLOTILLA_HOST: '127.0.0.1', FLOTILLA_PORT: 0, FLOTILLA_SHUTDOWN_MS: 5_000 };
   const server = await startHttp({ ...app.deps, config });
-  const looks = async () => (await app.deps.metrics.claim_batches.get()).values[0]?.value ?? 0;
   const waiting = agents.map(({ token }) => {
     const client = createClient({ base_url: server.url, token });
     return client.tasks.claim({ body: { slots: 1, wait_s: 20 } });

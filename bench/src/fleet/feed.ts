@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { backoffDelay, pace } from '@flotilla/shared';
+
 import { createLines } from './lines.ts';
 import type { Tally } from './tally.ts';
 
@@ -16,7 +18,7 @@ export const feed = (
   const create = async (index: number) => {
     const headers = `idempotency-key: ${name}-${index}\r\n`;
     const body = { title: `${name} ${index}` };
-    for (;;) {
+    for (let tries = 0; ; tries++) {
       try {
         const answer = await lines.request({
           method: 'POST',
@@ -34,7 +36,7 @@ export const feed = (
       } catch (error) {
         if ((error as Error).name !== 'NoAnswerError') throw error;
       }
-      await sleep(1_000);
+      await sleep(backoffDelay(tries, pace.claim));
     }
   };
   // A few side by side: a creation that waits for its answer must not hold up the rate.

@@ -61,10 +61,7 @@ export const createLines = (url: URL, tally: Tally): Lines => {
     line.waiting = null;
     line.used = true;
     idle.push(line);
-    if (read.answer.status >= 500) {
-      tally.add('server_errors');
-      tally.addSecond(tally.server_errors);
-    }
+    if (read.answer.status >= 500) tally.add('server_errors');
     waiting?.resolve(read.answer);
   };
 
@@ -72,7 +69,7 @@ export const createLines = (url: URL, tally: Tally): Lines => {
     const socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true });
     const line: Line = { socket, waiting: null, received: Buffer.alloc(0), used: false };
     all.add(line);
-    tally.addSecond(tally.opened);
+    tally.addOpened();
     let connected = false;
     socket.once('connect', () => {
       connected = true;

@@ -1,13 +1,11 @@
 /** What a fleet did, counted as it happens; bounded however long it runs. */
 export type Tally = {
-  /** Connections that hosts tried to open, accepted or not, by second since the fleet began (the last hour). */
+  /** Connections that somebody tried to open, accepted or not, by second since the fleet began (the last hour). */
   opened: Map<number, number>;
-  /** Answers ≥500, by second likewise. */
-  server_errors: Map<number, number>;
   counts: Record<Counted, number>;
   second(): number;
   add(what: Counted, count?: number): void;
-  addSecond(to: Map<number, number>): void;
+  addOpened(): void;
 };
 
 const COUNTED = [
@@ -33,18 +31,18 @@ export const createTally = (): Tally => {
   const began = performance.now();
   const counts = Object.fromEntries(COUNTED.map((what) => [what, 0])) as Tally['counts']; // exactly these keys
   const second = () => Math.floor((performance.now() - began) / 1000);
+  const opened = new Map<number, number>();
   return {
-    opened: new Map(),
-    server_errors: new Map(),
+    opened,
     counts,
     second,
     add: (what, count = 1) => {
       counts[what] += count;
     },
-    addSecond: (to) => {
+    addOpened: () => {
       const now = second();
-      to.set(now, (to.get(now) ?? 0) + 1);
-      if (to.size > KEPT_S) to.delete(to.keys().next().value ?? now);
+      opened.set(now, (opened.get(now) ?? 0) + 1);
+      if (opened.size > KEPT_S) opened.delete(opened.keys().next().value ?? now);
     },
   };
 };

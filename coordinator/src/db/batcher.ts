@@ -1,4 +1,4 @@
-import { AppError } from '@flotilla/shared';
+import { AppError, createAlarm } from '@flotilla/shared';
 
 import type { Deps } from '../deps.ts';
 
@@ -11,6 +11,8 @@ const isOfOneItem = (error: unknown): boolean =>
 
 /** One call that may share its transaction with others. Never from within a transaction: it would not be part of it. */
 export type Batched<I, O> = (deps: Deps, item: I) => Promise<O>;
+
+const never = new AbortController().signal;
 
 /** So much must wait before another lane opens: what a call costs whatever it holds is a third of a batch of twenty. */
 const WORTH_A_LANE = 48;
@@ -44,20 +46,12 @@ export const createBatcher = <I, O>(
   let load = 0;
   let running = 0;
   let began = -Infinity;
-  let gathered = () => {};
+  const gathered = createAlarm();
   /** Resolves when the next batch may begin. */
   const gather = async ({ ms, enough }: { ms: number; enough: number }): Promise<void> => {
+    gathered.forget();
     const left_ms = began + ms - performance.now();
-    if (left_ms > 0 && load < enough) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left_ms);
-        gathered = () => {
-          if (load < enough) return;
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+    if (left_ms > 0 && load < enough) await gathered.sleep(left_ms, never);
     began = performance.now();
   };
   const takeBatch = (): Waiting<I, O>[] => {
@@ -97,7 +91,7 @@ export const createBatcher = <I, O>(
     new Promise((resolve, reject) => {
       queue.push({ deps, item, resolve, reject });
       load += weigh(item);
-      gathered();
+      if (space !== undefined && load >= space.enough) gathered.ring();
       if (running === 0 || (running < lanes && load >= WORTH_A_LANE)) void drainQueue();
     });
 };

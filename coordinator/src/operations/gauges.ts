@@ -1,6 +1,7 @@
 import { type AgentFacts, agentStatus, agentStatuses, taskStatuses } from '@flotilla/shared';
 
 import { isSilent } from '../agents/silence.ts';
+import { hasFreeSlot } from '../agents/slots.ts';
 import type { Deps } from '../deps.ts';
 
 /** Fills the gauges that are counts in the database; once per scrape, over all workspaces. */
@@ -51,7 +52,7 @@ const isStalled = async (deps: Deps): Promise<boolean> => {
       where a.deleted_at is null and a.disabled_at is null and a.eligibility = 'eligible' and not a.workspace_paused and not ${isSilent(deps)}
         and (c.assigned_agent_id is null or c.assigned_agent_id = a.id)
         and c.required_tags <@ a.tags and (c.executor is null or a.executors = '{}' or c.executor = any(a.executors))
-        and (select count(*) from leases where agent_id = a.id) < least(coalesce(a.slots_reported, a.slots_default), a.slots_ceiling)
+        and ${hasFreeSlot(sql)}
       ) as stalled`;
   return row?.stalled ?? false;
 };

@@ -1,6 +1,7 @@
-import { type AgentStatus, agentStatus, type WaitingFor } from '@flotilla/shared';
+import { type AgentFacts, type AgentStatus, agentStatus, type WaitingFor } from '@flotilla/shared';
 
 import { isSilent } from '../agents/silence.ts';
+import { hasFreeSlot } from '../agents/slots.ts';
 import type { Deps } from '../deps.ts';
 
 /** Agents that are the same to every task that waits for one: a fleet has thousands of agents, and few kinds. */
@@ -39,16 +40,12 @@ export const recentFacts = (deps: Deps, workspace_id: number, max_age_ms: number
   return facts;
 };
 
-type KindRow = Omit<AgentKind, 'status'> & {
-  disabled: boolean;
-  silent: boolean;
-  eligibility: 'eligible' | 'ineligible';
-};
+type KindRow = Omit<AgentKind, 'status'> & AgentFacts;
 
 /** One row per agent that may be named, or that is counted. */
 const agentRows = (deps: Deps) => deps.db.sql`
   select a.id, a.name, a.tags, a.executors, a.disabled_at is not null as disabled, ${isSilent(deps)} as silent, a.eligibility,
-    least(coalesce(a.slots_reported, a.slots_default), a.slots_ceiling) > (select count(*) from leases where agent_id = a.id) as free
+    ${hasFreeSlot(deps.db.sql)} as free
   from agents a left join agent_beats b on b.agent_id = a.id`;
 
 const toKind = ({ disabled, silent, eligibility, ...kind }: KindRow): AgentKind => ({

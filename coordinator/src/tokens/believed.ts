@@ -36,10 +36,9 @@ export const createBelieved = (): Believed => {
   return {
     find: (key) => {
       const found = beliefs.get(key);
-      const now = performance.now();
-      if (found === undefined || found.until < now) return null;
-      found.used_at = now;
-      return found.principal;
+      if (found === undefined) return null;
+      found.used_at = performance.now();
+      return found.until < found.used_at ? null : found.principal;
     },
     drops: () => drops,
     keep: (key, principal, drops_before) => {

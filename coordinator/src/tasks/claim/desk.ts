@@ -66,7 +66,7 @@ export const createClaimDesk = (): ClaimDesk => {
         const result = await scan(deps, request);
         waiter.agent = result.agent;
         if (result.tasks.length > 0) return result;
-        if (hint !== null && (result.refused !== null || (hint.misses += 1) < MISSES)) pass(deps, hint, agent_id);
+        if (hint !== null) pass(deps, { ...hint, misses: hint.misses + (result.refused === null ? 1 : 0) }, agent_id);
         if (left <= 0 || (result.refused !== null && !passing.has(result.refused))) return result;
         const rescan_ms = GLANCES * deps.config.FLOTILLA_RESCAN_MS * (0.8 + 0.4 * deps.random());
         signal ??= caller.until();
@@ -104,6 +104,7 @@ export const createClaimDesk = (): ClaimDesk => {
 
   // It was woken and got nothing, or went away: the next one may have more luck.
   const pass = (deps: Deps, hint: Hint, agent_id: number) => {
+    if (hint.misses >= MISSES) return;
     hint.tried.add(agent_id);
     wake(deps, hint, 1);
   };
