@@ -33,8 +33,9 @@ export const provideDatabase = async (config: Config, log: Logger, signal: Abort
   return {
     facts: running.connection(DATABASE),
     supervise: async (until) => {
+      const stopped = whenAborted(until);
       for (let failures = 0; !until.aborted;) {
-        const exit = await Promise.race([running.exited, whenAborted(until)]);
+        const exit = await Promise.race([running.exited, stopped]);
         if (until.aborted) return;
         log.error({ exit }, 'the bundled Postgres ended; starting it again');
         // Gives up the data directory, which the next start claims anew.
