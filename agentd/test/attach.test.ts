@@ -159,8 +159,8 @@ describe.concurrent('a file that is refused', () => {
     expect(task.status).toBe('done');
     expect(named(lab)).toEqual([]);
     expect(stderr(lab)?.match(/[abc] was not attached: /g)).toHaveLength(3);
-    // Patience is had once, not once per file.
-    expect(uploads(lab).filter((name) => name !== 'a')).toEqual(['b', 'c']);
+    // Patience (five beats) is had once, not once per file; while a beat fails, too, any file may be tried again.
+    expect(uploads(lab).filter((name) => name !== 'a').length).toBeLessThan(2 * 5);
   });
 
   test('in a log that is cut is noted behind the cut', async (context) => {
