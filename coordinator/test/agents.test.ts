@@ -31,6 +31,39 @@ describe('reading and changing agents', () => {
     await expect(silent.client.agents.get({ params: { id: online.id } })).rejects.toMatchObject({ status: 404 });
   });
 
+  test('are counted by status, with the slots of those that are online and all that are in use', async () => {
+    const workspace = await app.workspace();
+    const { admin } = workspace;
+    const [busy, capped, draining, disabled] = [
+      await workspace.agent({ online: true, slots: 4 }),
+      await workspace.agent({ online: true }),
+      await workspace.agent({ online: true, slots: 2 }),
+      await workspace.agent({ online: true, slots: 2 }),
+    ];
+    const silent = await workspace.agent({ slots: 8 });
+    await admin.agents.patch({ params: { id: capped.id }, body: { slots_ceiling: 3 } });
+    await capped.beat([], { slots: 20 });
+    const tasks = [await workspace.task(), await workspace.task(), await workspace.task()];
+    expect(await busy.claim(2)).toHaveLength(2);
+    expect(await draining.claim(1)).toHaveLength(1);
+    await admin.agents.drain({ params: { id: draining.id }, body: {} });
+    await admin.agents.patch({ params: { id: disabled.id }, body: { disabled: true } });
+    const { agents, slots, tasks: counted } = await admin.workspaces.status();
+    expect(agents).toEqual({ online: 2, draining: 1, offline: 1, disabled: 1 });
+    expect(slots).toEqual({ total: 4 + 3, used: tasks.length });
+    expect(counted).toMatchObject({ in_progress: tasks.length, inbox: 0 });
+    // Another workspace has none of these, and an agent sees itself only.
+    const none = { online: 0, draining: 0, offline: 0, disabled: 0 };
+    expect(await (await app.workspace()).admin.workspaces.status()).toMatchObject({
+      agents: none,
+      slots: { total: 0, used: 0 },
+    });
+    expect(await silent.client.workspaces.status()).toMatchObject({
+      agents: { ...none, offline: 1 },
+      slots: { total: 0, used: 0 },
+    });
+  });
+
   test('takes a patch bare or wrapped, by PATCH or PUT', async () => {
     const workspace = await app.workspace();
     const agent = await workspace.agent();

@@ -24,8 +24,8 @@ const columns = (deps: Deps) => deps.db.sql`
   b.last_heartbeat_at, ${isSilent(deps)} as silent, a.disabled_at, a.created_at, a.updated_at,
   a.row_version`;
 
-/** People see their workspace's agents; an agent itself; an attempt none. */
-const visible = (sql: Sql, principal: Principal) => {
+/** People see their workspace's agents; an agent itself; an attempt none. In SQL, of `agents` as a. */
+export const visibleAgents = (sql: Sql, principal: Principal) => {
   const base = sql`a.workspace_id = ${principal.workspace_id} and a.deleted_at is null`;
   return principal.kind === 'agent' ? sql`${base} and a.id = ${principal.id}` : base;
 };
@@ -65,7 +65,7 @@ const present = (row: Row): Agent => {
 export const getAgent = async (deps: Deps, principal: Principal, id: number): Promise<Agent> => {
   const { sql } = deps.db;
   const [row] = await sql<Row[]>`
-    select ${columns(deps)} from agents a left join agent_beats b on b.agent_id = a.id where a.id = ${id} and ${visible(sql, principal)}`;
+    select ${columns(deps)} from agents a left join agent_beats b on b.agent_id = a.id where a.id = ${id} and ${visibleAgents(sql, principal)}`;
   if (row === undefined) throw new AppError('not_found', { sentence: `There is no agent ${id}.` });
   return present(row);
 };
@@ -79,7 +79,7 @@ export const listAgents = async (
   const { sql } = deps.db;
   const rows = await sql<Row[]>`
     select ${columns(deps)} from agents a left join agent_beats b on b.agent_id = a.id
-    where ${visible(sql, principal)} and a.id < ${decodeCursor(query.cursor)} ${query.tag === undefined ? sql`` : sql`and ${query.tag} = any(a.tags)`}
+    where ${visibleAgents(sql, principal)} and a.id < ${decodeCursor(query.cursor)} ${query.tag === undefined ? sql`` : sql`and ${query.tag} = any(a.tags)`}
     order by a.id desc limit ${query.limit + 1}`;
   const { items, next_cursor } = pageOf(rows, query.limit);
   const agents = items

@@ -7,6 +7,8 @@ export const effectiveSlots = (agent: {
   slots_ceiling: number;
 }): number => Math.min(agent.slots_reported ?? agent.slots_default, agent.slots_ceiling);
 
+/** The same in SQL, of `agents` as a. */
+export const slotsOf = (sql: Sql) => sql`least(coalesce(a.slots_reported, a.slots_default), a.slots_ceiling)`;
+
 /** Whether one of them is free. In SQL, of `agents` as a. */
-export const hasFreeSlot = (sql: Sql) =>
-  sql`(select count(*) from leases where agent_id = a.id) < least(coalesce(a.slots_reported, a.slots_default), a.slots_ceiling)`;
+export const hasFreeSlot = (sql: Sql) => sql`(select count(*) from leases where agent_id = a.id) < ${slotsOf(sql)}`;

@@ -1,5 +1,6 @@
-import { type AgentFacts, agentStatus, agentStatuses, taskStatuses } from '@flotilla/shared';
+import { agentStatuses, taskStatuses } from '@flotilla/shared';
 
+import { countAgents } from '../agents/counts.ts';
 import { isSilent } from '../agents/silence.ts';
 import { hasFreeSlot } from '../agents/slots.ts';
 import type { Deps } from '../deps.ts';
@@ -13,15 +14,8 @@ export const readGauges = async (deps: Deps): Promise<void> => {
   >`select status, count(*)::int as count from tasks where deleted_at is null group by status`;
   for (const status of taskStatuses)
     metrics.tasks.set({ status }, tasks.find((row) => row.status === status)?.count ?? 0);
-  const agents = await sql<(AgentFacts & { count: number })[]>`
-    select disabled_at is not null as disabled, ${isSilent(deps)} as silent, eligibility, count(*)::int as count
-    from agents a left join agent_beats b on b.agent_id = a.id where deleted_at is null group by 1, 2, 3`;
-  const counts = new Map<string, number>();
-  for (const facts of agents) {
-    const status = agentStatus(facts);
-    counts.set(status, (counts.get(status) ?? 0) + facts.count);
-  }
-  for (const status of agentStatuses) metrics.agents.set({ status }, counts.get(status) ?? 0);
+  const agents = await countAgents(deps, sql`a.deleted_at is null`);
+  for (const status of agentStatuses) metrics.agents.set({ status }, agents[status].agents);
   const [queue] = await sql<{ oldest_s: number; unsequenced: number }[]>`
     select coalesce(extract(epoch from flotilla_now() - min(created_at)), 0)::float8 as oldest_s,
       (select coalesce(sum(count), 0)::int from event_batches where last_seq is null) as unsequenced

@@ -7,7 +7,8 @@ import {
   type Workspace,
 } from '@flotilla/shared';
 
-import { listAgents } from '../agents/queries.ts';
+import { countAgents } from '../agents/counts.ts';
+import { visibleAgents } from '../agents/queries.ts';
 import { decodeCursor, pageOf } from '../db/page.ts';
 import type { Sql } from '../db/client.ts';
 import { isoTime } from '../db/iso-time.ts';
@@ -65,18 +66,9 @@ export const readStatus = async (
     where workspace_id = ${principal.workspace_id} and status in ('backlog', 'inbox', 'assigned') and deleted_at is null limit ${EXPLAINED}`;
   const waiting: Record<string, number> = {};
   for (const { code } of (await explainWaiting(deps, queued)).values()) waiting[code] = (waiting[code] ?? 0) + 1;
-  const agents: Record<string, number> = Object.fromEntries(agentStatuses.map((status) => [status, 0]));
-  const slots = { total: 0, used: 0 };
-  for (let cursor: string | undefined, more = true; more;) {
-    const page = await listAgents(deps, principal, { query: { limit: 500, cursor } });
-    for (const agent of page.agents) {
-      agents[agent.status] = (agents[agent.status] ?? 0) + 1;
-      if (agent.status === 'online') slots.total += agent.slots;
-      slots.used += agent.slots_used;
-    }
-    more = page.next_cursor !== null;
-    cursor = page.next_cursor ?? undefined;
-  }
+  const agents = await countAgents(deps, visibleAgents(sql, principal));
+  const [leases] = await sql<{ used: number }[]>`
+    select count(*)::int as used from leases l join agents a on a.id = l.agent_id where ${visibleAgents(sql, principal)}`;
   const tasks = Object.fromEntries(
     taskStatuses.map((status) => [status, byStatus.find((row) => row.status === status)?.count ?? 0]),
   );
@@ -85,9 +77,9 @@ export const readStatus = async (
     workspace: workspace.slug,
     pause: workspace.pause,
     expiry: await readExpiry(deps),
-    agents,
+    agents: Object.fromEntries(agentStatuses.map((status) => [status, agents[status].agents])),
     tasks,
-    slots,
+    slots: { total: agents.online.slots, used: leases?.used ?? 0 },
     waiting,
   };
 };
