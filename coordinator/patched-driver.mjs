@@ -1,6 +1,5 @@
-// postgres.js as the bundle gets it: patched on the way in (docs/adr/0009).
+// postgres.js as the bundle and the tests get it: patched on the way in (docs/adr/0009).
 import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
 
 /**
  * postgres.js 3.4.9 writes to a null socket when a connection dies between a query and the next tick, outside of any
@@ -27,6 +26,15 @@ const connectionPatches = [
   [
     "    clearImmediate(nextWriteTimer)\n    socket.removeListener('data', data)\n    socket.removeListener('connect', connected)\n    idleTimer",
     "    forgetWrite()\n    socket.removeListener('data', data)\n    socket.removeListener('connect', connected)\n    idleTimer",
+  ],
+  // Between a socket's `error` and its `close` the loop goes on, and what is asked on that connection meanwhile was neither
+  // sent nor refused. It waited for ever, and so did what came after it, since the next connection counted it as sent.
+  [
+    "    !hadError && (query || sent.length) && error(Errors.connection('CONNECTION_CLOSED', options, socket))\n",
+    `    if (query || sent.length) error(Errors.connection('CONNECTION_CLOSED', options, socket))
+    query = results = errorResponse = null
+    result = new Result()
+`,
   ],
   // Under back-pressure, or as the hundredth query in flight, BEGIN ran without reserving its connection: other requests'
   // writes then joined a transaction that nobody would commit.
@@ -93,19 +101,27 @@ const patches = {
   queue: queuePatches,
 };
 
+/** A file of the driver as we use it; null for any other file. */
+export const patchDriver = (path, contents) => {
+  const [, name] = /[/\\]postgres[/\\]src[/\\](connection|index|queue)\.js$/.exec(path) ?? [];
+  if (name === undefined) return null;
+  let patched = contents;
+  for (const [from, to] of patches[name]) {
+    if (patched.split(from).length !== 2) throw new Error(`postgres.js changed: a patch of ${path} does not fit`);
+    patched = patched.replace(from, () => to);
+  }
+  return patched;
+};
+
 export const patchedDriver = {
   name: 'patched-postgres',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^[^./]/ }, ({ path }) =>
       path === '@flotilla/shared' || path === 'postgres' ? undefined : { path, external: true },
     );
-    onLoad({ filter: /[/\\]postgres[/\\]src[/\\](connection|index|queue)\.js$/ }, ({ path }) => {
-      let contents = readFileSync(path, 'utf8');
-      for (const [from, to] of patches[basename(path, '.js')]) {
-        if (contents.split(from).length !== 2) throw new Error(`postgres.js changed: a patch of ${path} does not fit`);
-        contents = contents.replace(from, () => to);
-      }
-      return { contents, loader: 'js' };
+    onLoad({ filter: /\.js$/ }, ({ path }) => {
+      const contents = patchDriver(path, readFileSync(path, 'utf8'));
+      return contents === null ? undefined : { contents, loader: 'js' };
     });
   },
 };

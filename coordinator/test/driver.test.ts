@@ -1,30 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 
-import { build } from 'esbuild';
-import type postgres from 'postgres';
-import { afterAll, expect, inject, test } from 'vitest';
-
-import { patchedDriver } from '../patched-driver.mjs';
-
-const dir = mkdtempSync(join(tmpdir(), 'flotilla-driver-'));
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
-
-/** The driver as the bundle has it; the other tests run the sources with the one from npm. */
-const loadPatched = async (): Promise<typeof postgres> => {
-  const outfile = join(dir, 'postgres.mjs');
-  const stdin = { contents: `export { default } from 'postgres';`, resolveDir: import.meta.dirname };
-  await build({ stdin, bundle: true, platform: 'node', format: 'esm', plugins: [patchedDriver], outfile });
-  const loaded = (await import(pathToFileURL(outfile).href)) as { default: typeof postgres };
-  return loaded.default;
-};
+import postgres from 'postgres';
+import { expect, inject, test } from 'vitest';
 
 test('a transaction that begins behind a hundred queries has its connection for itself', async () => {
   const { host, port, user } = inject('postgres');
-  const driver = await loadPatched();
-  const sql = driver({ host, port, user, database: 'postgres', max: 2, onnotice: () => {} });
+  const sql = postgres({ host, port, user, database: 'postgres', max: 2, onnotice: () => {} });
   try {
     const backends = (ahead: number) =>
       Promise.all([
@@ -45,8 +28,7 @@ test('a transaction that begins behind a hundred queries has its connection for 
 
 test('a quiet pool stays with the connection that it used last', async () => {
   const { host, port, user } = inject('postgres');
-  const driver = await loadPatched();
-  const sql = driver({ host, port, user, database: 'postgres', max: 5, onnotice: () => {} });
+  const sql = postgres({ host, port, user, database: 'postgres', max: 5, onnotice: () => {} });
   const backend = async (on: postgres.Sql | postgres.TransactionSql) =>
     (await on<{ pid: number }[]>`select pg_backend_pid() as pid`)[0]?.pid ?? 0;
   try {
@@ -58,5 +40,61 @@ test('a quiet pool stays with the connection that it used last', async () => {
     expect(used.size).toBe(1);
   } finally {
     await sql.end({ timeout: 5 });
+  }
+});
+
+/** A way to Postgres that can be cut as a network does: the driver's sockets see a reset, not an end. */
+const cuttableWay = async (path: string) => {
+  const open = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(path);
+    open.add(near);
+    for (const end of [near, far]) end.on('error', () => {});
+    near.on('close', () => (open.delete(near), far.destroy()));
+    near.pipe(far).pipe(near);
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return {
+    port: (server.address() as AddressInfo).port, // a TCP server has one
+    cut: () => open.forEach((near) => near.resetAndDestroy()),
+    close: () => (server.close(), open.forEach((near) => near.destroy())),
+  };
+};
+
+test('what is asked between the error of a connection and its end is answered or refused, and harms nothing after it', async () => {
+  const { host, port, user } = inject('postgres');
+  const way = await cuttableWay(join(host, `.s.PGSQL.${port}`));
+  const onlooker = postgres({ host, port, user, database: 'postgres', max: 1 });
+  const sql = postgres({
+    host: '127.0.0.1',
+    port: way.port,
+    user,
+    database: 'postgres',
+    max: 2,
+    backoff: () => 0.01,
+    connection: { application_name: 'cut-off' },
+  });
+  const asleep = async () =>
+    (
+      await onlooker`select pid from pg_stat_activity where application_name = 'cut-off' and wait_event = 'PgSleep'`
+    ).map(({ pid }) => pid as number);
+  const one = async (on: postgres.Sql | postgres.TransactionSql) =>
+    (await on<{ one: number }[]>`select 1 as one`)[0]?.one;
+  try {
+    for (let turn = 0; turn < 5; turn++) {
+      // Both ask again as soon as they are refused: the transaction for its rollback, the other one once more.
+      const cut = Promise.allSettled([
+        sql.begin((own) => own`select pg_sleep(30)`),
+        sql`select pg_sleep(30)`.catch(() => one(sql)),
+      ]);
+      await expect.poll(asleep, { timeout: 10_000 }).toHaveLength(2);
+      way.cut();
+      await onlooker`select pg_terminate_backend(pid, 10000) from unnest(${await asleep()}::int[]) pid`; // they have not noticed
+      expect((await cut)[0]).toMatchObject({ status: 'rejected', reason: { code: 'CONNECTION_CLOSED' } });
+      expect(await Promise.all([one(sql), one(sql), sql.begin(one), sql.begin(one)])).toEqual([1, 1, 1, 1]);
+    }
+  } finally {
+    await Promise.all([sql.end({ timeout: 1 }), onlooker.end({ timeout: 1 })]);
+    way.close();
   }
 });
