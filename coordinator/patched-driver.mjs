@@ -36,6 +36,24 @@ const connectionPatches = [
     result = new Result()
 `,
   ],
+  // A server that vanished without a word (a failover, a cut cable) is noticed by the kernel after 15 minutes at the earliest
+  // while something is asked of it. `answer_timeout`: so many seconds without a byte while an answer is due end it.
+  [
+    '      , connectTimer = timer(connectTimedOut, options.connect_timeout)\n',
+    `      , connectTimer = timer(connectTimedOut, options.connect_timeout)
+      , answerTimer = timer(() => socket.destroy(), options.answer_timeout)
+`,
+  ],
+  [
+    '        : (query = q, query.active = true)\n\n',
+    '        : (query = q, query.active = true, answerTimer.start())\n\n',
+  ],
+  ['  function data(x) {\n', '  function data(x) {\n    answerTimer.start()\n'],
+  ['      incomings = null\n    }\n  }\n', '      incomings = null\n    }\n    query || answerTimer.cancel()\n  }\n'],
+  [
+    '    lifeTimer.cancel()\n    connectTimer.cancel()\n',
+    '    lifeTimer.cancel()\n    connectTimer.cancel()\n    answerTimer.cancel()\n',
+  ],
   // Under back-pressure, or as the hundredth query in flight, BEGIN ran without reserving its connection: other requests'
   // writes then joined a transaction that nobody would commit.
   [
@@ -95,9 +113,11 @@ const queuePatches = [
   ],
 ];
 
+const optionPatches = [['    connect_timeout : 30,\n', '    connect_timeout : 30,\n    answer_timeout  : 0,\n']];
+
 const patches = {
   connection: connectionPatches,
-  index: [...transactionPatches, ...poolPatches],
+  index: [...transactionPatches, ...poolPatches, ...optionPatches],
   queue: queuePatches,
 };
 

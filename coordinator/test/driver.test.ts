@@ -1,9 +1,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 import postgres from 'postgres';
 import { expect, inject, test } from 'vitest';
+
+import { connect as connectPool } from '../src/db/client.ts';
 
 test('a transaction that begins behind a hundred queries has its connection for itself', async () => {
   const { host, port, user } = inject('postgres');
@@ -43,7 +46,7 @@ test('a quiet pool stays with the connection that it used last', async () => {
   }
 });
 
-/** A way to Postgres that can be cut as a network does: the driver's sockets see a reset, not an end. */
+/** A way to Postgres that can be cut as a network does: by a reset, or so that nothing arrives any more. */
 const cuttableWay = async (path: string) => {
   const open = new Set<Socket>();
   const server = createServer((near) => {
@@ -57,6 +60,7 @@ const cuttableWay = async (path: string) => {
   return {
     port: (server.address() as AddressInfo).port, // a TCP server has one
     cut: () => open.forEach((near) => near.resetAndDestroy()),
+    swallow: () => open.forEach((near) => near.unpipe().pause()),
     close: () => (server.close(), open.forEach((near) => near.destroy())),
   };
 };
@@ -97,4 +101,45 @@ test('what is asked between the error of a connection and its end is answered or
     await Promise.all([sql.end({ timeout: 1 }), onlooker.end({ timeout: 1 })]);
     way.close();
   }
+});
+
+test('a connection on which nothing comes any more is given up, and no other', async () => {
+  const { host, port, user } = inject('postgres');
+  const way = await cuttableWay(join(host, `.s.PGSQL.${port}`));
+  const settings = { host: '127.0.0.1', port: way.port, user, database: 'postgres', max: 2, answer_timeout: 1 };
+  const sql = postgres({ ...settings, backoff: () => 0.01 });
+  try {
+    const [first, second] = await Promise.all([0, 1].map(() => sql`select pg_backend_pid() as pid, pg_sleep(0.1)`));
+    way.swallow();
+    // One is the first thing asked on its connection, one waits behind it.
+    const lost = await Promise.allSettled([sql.begin((own) => own`select 1`), sql`select 1`, sql`select 2`]);
+    for (const answer of lost) expect(answer).toMatchObject({ reason: { code: 'CONNECTION_CLOSED' } });
+    const before = [first?.[0]?.pid, second?.[0]?.pid] as number[];
+    const [after] = await sql`select pg_backend_pid() as pid`;
+    expect(before).not.toContain(after?.pid);
+    // It stays through a time in which nothing is asked, and one in which two slow answers come after each other.
+    await setTimeout(1_200);
+    for (const seconds of [0.7, 0.7]) {
+      const [still] = await sql`select pg_backend_pid() as pid, pg_sleep(${seconds})`;
+      expect(still?.pid).toBe(after?.pid);
+    }
+  } finally {
+    await sql.end({ timeout: 1 });
+    way.close();
+  }
+});
+
+test('a pool gives up a connection only when a server that lives would have answered; one for lasting statements never', async () => {
+  const { host, port, user } = inject('postgres');
+  const facts = { host, port, user, database: 'postgres' };
+  const settingsOf = async (lasting: boolean) => {
+    const pool = connectPool(facts, { max: 1, name: 'settings', lasting });
+    const [row] = await pool`select extract(epoch from current_setting('statement_timeout')::interval)::int as limit_s`;
+    await pool.end();
+    return { limit_s: row?.limit_s as number, ...(pool.options as { answer_timeout?: number }) };
+  };
+  const usual = await settingsOf(false);
+  expect(usual.limit_s).toBeGreaterThan(0);
+  expect(usual.answer_timeout).toBeGreaterThan(usual.limit_s);
+  expect(await settingsOf(true)).toMatchObject({ answer_timeout: 0 });
 });

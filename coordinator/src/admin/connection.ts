@@ -26,7 +26,7 @@ export const withConnection = async <T>(
   work: (pool: Pool, leave: Leave) => Promise<T>,
 ): Promise<T> => {
   signal.throwIfAborted();
-  const pool = connect(facts, { max: 1, name });
+  const pool = connect(facts, { max: 1, name, lasting: true });
   const causes: unknown[] = [];
   let pid: number | undefined;
   const leave: Leave = async (cause) => {

@@ -19,7 +19,7 @@ export class SchemaTooNewError extends Error {
 
 /** Brings the schema up to this build. Refuses a database that a newer build has already changed. */
 export const migrateDatabase = async (facts: ConnectionFacts, folder: string): Promise<void> => {
-  const pool = connect(facts, { max: 1, name: 'flotilla-migrate' });
+  const pool = connect(facts, { max: 1, name: 'flotilla-migrate', lasting: true });
   try {
     await pool`set statement_timeout = 0`;
     // Killed in the middle, we must not hold the lock of the next start until a long statement has ended. A Postgres on
