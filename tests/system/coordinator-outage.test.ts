@@ -52,6 +52,9 @@ describe('R15: the coordinator is away for longer than a lease and its grace', (
       ...SHORT_LEASES,
       FLOTILLA_LEASE_MS: '4000',
       FLOTILLA_REQUEUE_GRACE_MS: '1000',
+      // A busy machine lets hosts come back late; a minute is the least in earnest.
+      FLOTILLA_GAP_WAIT_MIN_MS: '8000',
+      FLOTILLA_GAP_WAIT_MAX_MS: '8000',
     });
     for (const name of ['one', 'two', 'three'])
       await fleet.add({ name, slots: 4, command: commands.work(fleet.ledger) });
