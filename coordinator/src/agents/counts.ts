@@ -14,7 +14,7 @@ export const countAgents = async (deps: Deps, which: Fragment): Promise<Counts> 
     select a.disabled_at is not null as disabled, ${isSilent(deps)} as silent, a.eligibility,
       count(*)::int as agents, sum(${slotsOf(sql)})::int as slots
     from agents a left join agent_beats b on b.agent_id = a.id where ${which} group by 1, 2, 3`;
-  // Every status is there by the line itself.
+  // The cast: Object.fromEntries forgets that it got every status.
   const counts = Object.fromEntries(agentStatuses.map((status) => [status, { agents: 0, slots: 0 }])) as Counts;
   for (const { agents, slots, ...facts } of rows) {
     const count = counts[agentStatus(facts)];
