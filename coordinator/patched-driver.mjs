@@ -121,9 +121,11 @@ const patches = {
   queue: queuePatches,
 };
 
+const PATCHED_FILE = /[/\\]postgres[/\\]src[/\\](connection|index|queue)\.js$/;
+
 /** A file of the driver as we use it; null for any other file. */
 export const patchDriver = (path, contents) => {
-  const [, name] = /[/\\]postgres[/\\]src[/\\](connection|index|queue)\.js$/.exec(path) ?? [];
+  const [, name] = PATCHED_FILE.exec(path) ?? [];
   if (name === undefined) return null;
   let patched = contents;
   for (const [from, to] of patches[name]) {
@@ -139,9 +141,9 @@ export const patchedDriver = {
     onResolve({ filter: /^[^./]/ }, ({ path }) =>
       path === '@flotilla/shared' || path === 'postgres' ? undefined : { path, external: true },
     );
-    onLoad({ filter: /\.js$/ }, ({ path }) => {
-      const contents = patchDriver(path, readFileSync(path, 'utf8'));
-      return contents === null ? undefined : { contents, loader: 'js' };
-    });
+    onLoad({ filter: PATCHED_FILE }, ({ path }) => ({
+      contents: patchDriver(path, readFileSync(path, 'utf8')),
+      loader: 'js',
+    }));
   },
 };

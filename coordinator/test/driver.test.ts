@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 
 import postgres from 'postgres';
 import { expect, inject, test } from 'vitest';
@@ -105,9 +104,11 @@ test('what is asked between the error of a connection and its end is answered or
 
 test('a connection on which nothing comes any more is given up, and no other', async () => {
   const { host, port, user } = inject('postgres');
-  const way = await cuttableWay(join(host, `.s.PGSQL.${port}`));
+  const path = join(host, `.s.PGSQL.${port}`);
+  const [way, elsewhere] = [await cuttableWay(path), await cuttableWay(path)];
   const settings = { host: '127.0.0.1', port: way.port, user, database: 'postgres', max: 2, answer_timeout: 1 };
   const sql = postgres({ ...settings, backoff: () => 0.01 });
+  const other = postgres({ ...settings, port: elsewhere.port, max: 1 });
   try {
     const [first, second] = await Promise.all([0, 1].map(() => sql`select pg_backend_pid() as pid, pg_sleep(0.1)`));
     way.swallow();
@@ -117,15 +118,18 @@ test('a connection on which nothing comes any more is given up, and no other', a
     const before = [first?.[0]?.pid, second?.[0]?.pid] as number[];
     const [after] = await sql`select pg_backend_pid() as pid`;
     expect(before).not.toContain(after?.pid);
-    // It stays through a time in which nothing is asked, and one in which two slow answers come after each other.
-    await setTimeout(1_200);
+    // It stays while nothing is asked for as long as it takes to give up another one, and while two slow answers come after
+    // each other.
+    await other`select 1`;
+    elsewhere.swallow();
+    await expect(other`select 1`).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' });
     for (const seconds of [0.7, 0.7]) {
       const [still] = await sql`select pg_backend_pid() as pid, pg_sleep(${seconds})`;
       expect(still?.pid).toBe(after?.pid);
     }
   } finally {
-    await sql.end({ timeout: 1 });
-    way.close();
+    await Promise.all([sql.end({ timeout: 1 }), other.end({ timeout: 1 })]);
+    for (const each of [way, elsewhere]) each.close();
   }
 });
 

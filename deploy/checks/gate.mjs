@@ -179,7 +179,7 @@ const count = (path, code, said) => {
       passed: report.numPassedTests,
       failed: code === 0 ? 0 : Math.max(report.numFailedTests, 1),
       skipped: report.numPendingTests + report.numTodoTests,
-      said: code === 0 ? named : named || lines(said, -LOG_TAIL_LINES),
+      said: named || (code === 0 ? '' : lines(said, -LOG_TAIL_LINES)),
     };
   } catch {
     return { passed: 0, failed: 1, skipped: 0, said: lines(said, -LOG_TAIL_LINES) };

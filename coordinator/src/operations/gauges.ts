@@ -4,16 +4,14 @@ import { countAgents } from '../agents/counts.ts';
 import { isSilent } from '../agents/silence.ts';
 import { hasFreeSlot } from '../agents/slots.ts';
 import type { Deps } from '../deps.ts';
+import { countTasks } from '../tasks/counts.ts';
 
 /** Fills the gauges that are counts in the database; once per scrape, over all workspaces. */
 export const readGauges = async (deps: Deps): Promise<void> => {
   const { sql } = deps.db;
   const { metrics } = deps;
-  const tasks = await sql<
-    { status: string; count: number }[]
-  >`select status, count(*)::int as count from tasks where deleted_at is null group by status`;
-  for (const status of taskStatuses)
-    metrics.tasks.set({ status }, tasks.find((row) => row.status === status)?.count ?? 0);
+  const tasks = await countTasks(deps, sql`deleted_at is null`);
+  for (const status of taskStatuses) metrics.tasks.set({ status }, tasks[status]);
   const agents = await countAgents(deps, sql`a.deleted_at is null`);
   for (const status of agentStatuses) metrics.agents.set({ status }, agents[status].agents);
   const [queue] = await sql<{ oldest_s: number; unsequenced: number }[]>`

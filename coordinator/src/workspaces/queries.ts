@@ -1,11 +1,4 @@
-import {
-  agentStatuses,
-  type api,
-  type RouteInput,
-  type RouteOutput,
-  taskStatuses,
-  type Workspace,
-} from '@flotilla/shared';
+import { agentStatuses, type api, type RouteInput, type RouteOutput, type Workspace } from '@flotilla/shared';
 
 import { countAgents } from '../agents/counts.ts';
 import { visibleAgents } from '../agents/queries.ts';
@@ -14,6 +7,7 @@ import type { Sql } from '../db/client.ts';
 import { isoTime } from '../db/iso-time.ts';
 import type { Deps } from '../deps.ts';
 import type { Principal } from '../principal.ts';
+import { countTasks } from '../tasks/counts.ts';
 import { readExpiry } from '../tasks/expire/suspension.ts';
 import { explainWaiting, type Waiting } from '../tasks/waiting-for.ts';
 import { VERSION } from '../version.ts';
@@ -58,8 +52,6 @@ export const readStatus = async (
 ): Promise<RouteOutput<typeof api.workspaces.status>> => {
   const { sql } = deps.db;
   const { workspace } = await whoAmI(deps, principal);
-  const byStatus = await sql<{ status: string; count: number }[]>`
-    select status, count(*)::int as count from tasks where workspace_id = ${principal.workspace_id} and deleted_at is null group by status`;
   const queued = await sql<Waiting[]>`
     select id, workspace_id, status, assigned_to, assigned_agent_id, required_tags, executor, not_before, nullif(deferred_until, 'infinity') as deferred_until, concurrency_key, concurrency_limit, key_blocked,
       asked_comment_id, null as question from tasks
@@ -69,9 +61,7 @@ export const readStatus = async (
   const agents = await countAgents(deps, visibleAgents(sql, principal));
   const [leases] = await sql<{ used: number }[]>`
     select count(*)::int as used from leases l join agents a on a.id = l.agent_id where ${visibleAgents(sql, principal)}`;
-  const tasks = Object.fromEntries(
-    taskStatuses.map((status) => [status, byStatus.find((row) => row.status === status)?.count ?? 0]),
-  );
+  const tasks = await countTasks(deps, sql`workspace_id = ${principal.workspace_id} and deleted_at is null`);
   return {
     version: VERSION,
     workspace: workspace.slug,

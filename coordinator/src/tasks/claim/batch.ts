@@ -28,7 +28,7 @@ type Row = { agent_id: number } & (
 
 /**
  * Claims for many agents in one transaction (the batcher collects them) and one round trip: `flotilla_claim` in
- * drizzle/0010_claim_in_one_call.sql says in which order it locks, looks and writes. Measured for one task per agent, 21
+ * drizzle/0010_claim_in_one_call.sql says in which order it locks, looks (0012) and writes. Measured for one task per agent, 21
  * agents per call: 190 µs of Postgres a claim, 60 of them for its nine index entries.
  */
 export const claimBatch = async (deps: Deps, requests: ClaimRequest[]): Promise<ClaimResult[]> => {
